@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Reserve, fill, submit; what does not fit into the ring is counted per point. */
+#ifndef NETTRACE_EMIT_H
+#define NETTRACE_EMIT_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20); /* bytes; the loader sets it */
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, POINT_MAX);
+	__type(key, u32);
+	__type(value, u64);
+} lost SEC(".maps");
+
+static __always_inline void count_lost(u32 point)
+{
+	u64 *n = bpf_map_lookup_elem(&lost, &point);
+
+	if (n)
+		++*n;
+}
+
+static __always_inline u32 netns_of(const struct net_device *dev)
+{
+	return dev ? dev->nd_net.net->ns.inum : 0;
+}
+
+static __always_inline void fill_device(struct event *e, const struct net_device *dev)
+{
+	if (!dev)
+		return;
+	e->ifindex = dev->ifindex;
+	e->netns = netns_of(dev);
+	bpf_probe_read_kernel_str(e->dev, sizeof(e->dev), dev->name);
+	if (dev->flags & IFF_LOOPBACK)
+		__builtin_memcpy(e->kind, "loopback", 9);
+	else if (dev->rtnl_link_ops)
+		bpf_probe_read_kernel_str(e->kind, sizeof(e->kind), dev->rtnl_link_ops->kind);
+	else
+		__builtin_memcpy(e->kind, "phys", 5);
+}
+
+static __always_inline void fill_packet(struct event *e, const struct packet *p)
+{
+	e->t = p->t;
+	e->iplen = p->iplen;
+	e->seq = p->seq;
+	e->ack = p->ack;
+	e->ipid = p->ipid;
+	e->icmp_seq = p->icmp_seq;
+	e->payload = p->payload;
+	e->tcp_flags = p->tcp_flags;
+	e->ttl = p->ttl;
+	e->icmp_type = p->icmp_type;
+	e->icmp_code = p->icmp_code;
+	if (p->outer) {
+		e->o = p->o;
+		e->vni = p->vni;
+		e->flags |= EVENT_OUTER;
+	}
+	if (p->has_about) {
+		e->about = p->about;
+		e->flags |= EVENT_ABOUT;
+	}
+}
+
+/* A zeroed event with what every point has. NULL, and counted, when the ring is full. */
+static __always_inline struct event *start_event(u32 point, u64 size)
+{
+	struct event *e = bpf_ringbuf_reserve(&events, size, 0);
+
+	if (!e) {
+		count_lost(point);
+		return NULL;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->ts = bpf_ktime_get_ns();
+	e->point = point;
+	e->cpu = bpf_get_smp_processor_id();
+	return e;
+}
+
+static __always_inline void fill_skb(struct event *e, const struct sk_buff *skb, const struct packet *p, const struct track *t)
+{
+	u64 nfct = skb->_nfct;
+
+	e->skb = (u64)skb;
+	e->id = t->id;
+	e->dir = t->dir;
+	e->mark = skb->mark;
+	e->len = skb->len;
+	e->iif = skb->skb_iif;
+	e->flags |= EVENT_HAS_SKB;
+	e->ctinfo = nfct & 7;
+	fill_packet(e, p);
+	if (nfct)
+		read_conntrack(nfct, e);
+}
+
+static __always_inline struct window window_of(const struct sk_buff *skb, u32 l3)
+{
+	struct window w = {.head = skb->head, .off = l3, .tail = skb->tail};
+
+	return w;
+}
+
+/* Remembers the packet for the route and neighbour events that follow on this CPU. */
+static __always_inline void set_current(const struct sk_buff *skb, const struct track *t, u64 ts)
+{
+	struct current_packet *cur = current_packet();
+
+	if (!cur)
+		return;
+	cur->skb = (u64)skb;
+	cur->id = t->id;
+	cur->dir = t->dir;
+	cur->ts = ts;
+}
+
+/* The whole of a plain skb point: does the packet belong to the flow, which one is it, tell user space. */
+static __always_inline int skb_point(const struct sk_buff *skb, u32 l3, const struct net_device *dev, u32 point)
+{
+	struct window w = window_of(skb, l3);
+	struct packet p = {};
+	struct track t = {};
+	struct event *e;
+	int seen;
+
+	seen = identify((u64)skb, &w, &p, &t);
+	if (!seen)
+		return 0;
+	e = start_event(point, sizeof(*e));
+	if (!e)
+		return 0;
+	if (seen == 2)
+		e->flags |= EVENT_FIRST;
+	fill_device(e, dev);
+	fill_skb(e, skb, &p, &t);
+	set_current(skb, &t, e->ts);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+#endif

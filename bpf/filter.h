@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Does a packet belong to the flow? The order is by cost: two bitmaps that need no call (addresses, ports) turn nearly everything
+ * away; only then are tuples looked up that were learned from conntrack or from headers that changed on the way.
+ */
+#ifndef NETTRACE_FILTER_H
+#define NETTRACE_FILTER_H
+
+#define ROLE_SRC 1
+#define ROLE_DST 2
+
+struct address {
+	u8 a[16];
+};
+
+/* The addresses that were asked for, with their role. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct address);
+	__type(value, u8);
+} ends SEC(".maps");
+
+/* Tuples that belong to the flow though they do not look like it: translated requests, their replies. Value: direction. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct tuple);
+	__type(value, u8);
+} learned SEC(".maps");
+
+/* Traffic that almost matched, for the message when nothing did. Key: the tuple with the client's port set to 0. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct tuple);
+	__type(value, u64);
+} similar SEC(".maps");
+
+#define BITMAP_WORDS 1024 /* 65,536 bits */
+u64 addr_bits[BITMAP_WORDS]; /* addresses of `ends` and of learned tuples, by hash */
+u64 port_bits[BITMAP_WORDS]; /* ports of the flow and of learned tuples; all ones when any port matches */
+u32 similar_wanted;	     /* 1 while nothing has matched yet and near misses are noted */
+u64 matched;		     /* packets that matched */
+
+static __always_inline u16 addr_hash(const u8 *a)
+{
+	u32 w[4];
+
+	__builtin_memcpy(w, a, 16);
+	return ((w[0] ^ w[1] ^ w[2] ^ w[3]) * 2654435761u) >> 16;
+}
+
+static __always_inline bool bit(const u64 *bits, u16 n)
+{
+	return bits[n >> 6] >> (n & 63) & 1;
+}
+
+static __always_inline void set_bit(u64 *bits, u16 n)
+{
+	if (!bit(bits, n))
+		__sync_fetch_and_or(&bits[n >> 6], 1ULL << (n & 63));
+}
+
+static __always_inline bool maybe_address(const struct tuple *t)
+{
+	return bit(addr_bits, addr_hash(t->saddr)) || bit(addr_bits, addr_hash(t->daddr));
+}
+
+static __always_inline bool maybe_port(const struct tuple *t)
+{
+	return bit(port_bits, t->sport) || bit(port_bits, t->dport);
+}
+
+static __always_inline void reverse(const struct tuple *t, struct tuple *r)
+{
+	*r = *t;
+	__builtin_memcpy(r->saddr, t->daddr, 16);
+	__builtin_memcpy(r->daddr, t->saddr, 16);
+	r->sport = t->dport;
+	r->dport = t->sport;
+}
+
+static __always_inline void learn_one(const struct tuple *t, u8 dir)
+{
+	if (bpf_map_lookup_elem(&learned, t))
+		return;
+	bpf_map_update_elem(&learned, t, &dir, BPF_ANY);
+	set_bit(addr_bits, addr_hash(t->saddr));
+	set_bit(addr_bits, addr_hash(t->daddr));
+	set_bit(port_bits, t->sport);
+	set_bit(port_bits, t->dport);
+}
+
+/* Packets with tuple t go in direction dir; those the other way round go in the other. */
+static __noinline int learn(const struct tuple *t, u8 dir)
+{
+	struct tuple r;
+
+	if (!t)
+		return 0;
+	reverse(t, &r);
+	learn_one(t, dir);
+	learn_one(&r, dir == DIR_REQUEST ? DIR_REPLY : DIR_REQUEST);
+	return 0;
+}
+
+static __always_inline u8 role(const u8 *a)
+{
+	u8 *r = bpf_map_lookup_elem(&ends, a);
+
+	return r ? *r : 0;
+}
+
+static __always_inline bool port_is(u16 want, u16 have)
+{
+	return !want || want == have;
+}
+
+static __noinline u8 match(const struct tuple *t)
+{
+	u8 *dir, s, d;
+
+	if (!t || t->proto != cfg_proto)
+		return DIR_NONE;
+	dir = bpf_map_lookup_elem(&learned, t);
+	if (dir)
+		return *dir;
+	s = role(t->saddr);
+	d = role(t->daddr);
+	if ((cfg_any_src || s & ROLE_SRC) && d & ROLE_DST && port_is(cfg_dport, t->dport) && port_is(cfg_sport, t->sport))
+		return DIR_REQUEST;
+	if (s & ROLE_DST && (cfg_any_src || d & ROLE_SRC) && port_is(cfg_dport, t->sport) && port_is(cfg_sport, t->dport))
+		return DIR_REPLY;
+	return DIR_NONE;
+}
+
+/* Same hosts with another port, or the same port at one of the hosts: worth a word when nothing matches. */
+static __noinline int note_similar(const struct tuple *t)
+{
+	u64 one = 1, *n;
+	struct tuple k;
+	u8 s, d;
+
+	if (!t)
+		return 0;
+	s = role(t->saddr);
+	d = role(t->daddr);
+	k = *t;
+	if (s & ROLE_SRC && d & ROLE_DST)
+		k.sport = 0;
+	else if (d & ROLE_DST || (s & ROLE_SRC && cfg_dport && t->dport == cfg_dport))
+		k.sport = 0;
+	else
+		return 0;
+	n = bpf_map_lookup_elem(&similar, &k);
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	else
+		bpf_map_update_elem(&similar, &k, &one, BPF_NOEXIST);
+	return 0;
+}
+
+#endif

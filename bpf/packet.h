@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* From header bytes to struct packet. Headers are read with bpf_probe_read_kernel from the skb's linear part, never past its tail. */
+#ifndef NETTRACE_PACKET_H
+#define NETTRACE_PACKET_H
+
+struct packet {
+	struct tuple t;
+	struct tuple o;
+	struct tuple about;
+	u32 iplen;
+	u32 seq, ack;
+	u32 vni;
+	u16 ipid, icmp_seq, payload;
+	u8 tcp_flags, ttl, icmp_type, icmp_code;
+	u8 outer, has_about;
+};
+
+/* Where the headers of a packet lie: offsets from skb->head. */
+struct window {
+	const unsigned char *head;
+	u32 off;  /* of the IP header */
+	u32 tail; /* end of the linear part */
+};
+
+static __always_inline bool read_at(const struct window *w, u32 off, void *to, u32 n)
+{
+	if (off + n > w->tail)
+		return false;
+	return bpf_probe_read_kernel(to, n, w->head + off) == 0;
+}
+
+static __always_inline bool is_vxlan_port(u16 port)
+{
+#pragma unroll
+	for (int i = 0; i < VXLAN_PORTS; i++)
+		if (cfg_vxlan_ports[i] && cfg_vxlan_ports[i] == port)
+			return true;
+	return false;
+}
+
+static __always_inline bool is_echo(const struct packet *p)
+{
+	if (p->t.family == 4)
+		return p->icmp_type == 0 || p->icmp_type == 8;
+	return p->icmp_type == 128 || p->icmp_type == 129;
+}
+
+/* The eight bytes of a transport header that hold what a tuple needs: ports, or ICMP type, code, id and sequence. */
+static __always_inline bool parse_ports(const struct window *w, u32 off, struct packet *p)
+{
+	u16 h[4];
+
+	if (!read_at(w, off, h, sizeof(h)))
+		return false;
+	if (p->t.proto == IPPROTO_ICMP) {
+		p->icmp_type = h[0] & 0xff;
+		p->icmp_code = h[0] >> 8;
+		p->icmp_seq = bpf_ntohs(h[3]);
+		if (is_echo(p)) /* the id stands for both ports, so that a translated echo can be learned as other tuples are */
+			p->t.sport = p->t.dport = bpf_ntohs(h[2]);
+		return true;
+	}
+	p->t.sport = bpf_ntohs(h[0]);
+	p->t.dport = bpf_ntohs(h[1]);
+	return true;
+}
+
+/* IPv6 extension headers that may stand before the transport header: hop-by-hop, routing, destination options (RFC 8200). */
+static __always_inline u32 skip_ext(const struct window *w, u32 off, u8 *next)
+{
+#pragma unroll
+	for (int i = 0; i < 3; i++) {
+		u8 h[2];
+
+		if (*next != 0 && *next != 43 && *next != 60)
+			break;
+		if (!read_at(w, off, h, 2))
+			break;
+		*next = h[0];
+		off += (h[1] + 1) * 8;
+	}
+	return off;
+}
+
+/* Reads the IP header at w->off; returns the offset of the transport header, 0 when this is no IP packet or a later fragment. */
+static __noinline u32 parse_ip(const struct window *w, struct packet *p)
+{
+	u8 first;
+
+	if (!w || !p || !read_at(w, w->off, &first, 1))
+		return 0;
+	if (first >> 4 == 4) {
+		struct ip4hdr h;
+
+		if (!read_at(w, w->off, &h, sizeof(h)) || (h.ihl_version & 15) < 5)
+			return 0;
+		__builtin_memset(&p->t, 0, sizeof(p->t));
+		__builtin_memcpy(p->t.saddr, &h.saddr, 4);
+		__builtin_memcpy(p->t.daddr, &h.daddr, 4);
+		p->t.proto = h.protocol;
+		p->t.family = 4;
+		p->ipid = bpf_ntohs(h.id);
+		p->ttl = h.ttl;
+		p->iplen = bpf_ntohs(h.tot_len);
+		if (h.frag_off & bpf_htons(0x1fff))
+			return 0;
+		return w->off + (h.ihl_version & 15) * 4;
+	}
+	if (first >> 4 == 6) {
+		struct ip6hdr h;
+		u8 next;
+		u32 off;
+
+		if (!read_at(w, w->off, &h, sizeof(h)))
+			return 0;
+		__builtin_memset(&p->t, 0, sizeof(p->t));
+		__builtin_memcpy(p->t.saddr, h.saddr, 16);
+		__builtin_memcpy(p->t.daddr, h.daddr, 16);
+		p->t.family = 6;
+		p->ipid = 0;
+		p->ttl = h.hop_limit;
+		p->iplen = bpf_ntohs(h.payload_len) + sizeof(h);
+		next = h.nexthdr;
+		off = skip_ext(w, w->off + sizeof(h), &next);
+		p->t.proto = next == IPPROTO_ICMPV6 ? IPPROTO_ICMP : next;
+		return off;
+	}
+	return 0;
+}
+
+static __always_inline bool is_icmp_error(const struct packet *p)
+{
+	if (p->t.proto != IPPROTO_ICMP)
+		return false;
+	if (p->t.family == 4)
+		return p->icmp_type == 3 || p->icmp_type == 11 || p->icmp_type == 12;
+	return p->icmp_type >= 1 && p->icmp_type <= 4;
+}
+
+static __always_inline void parse_tcp(const struct window *w, u32 off, struct packet *p)
+{
+	u32 h[5], hlen, ip;
+
+	if (!read_at(w, off, h, sizeof(h)))
+		return;
+	p->seq = bpf_ntohl(h[1]);
+	p->ack = bpf_ntohl(h[2]);
+	p->tcp_flags = (bpf_ntohl(h[3]) >> 16) & 0xff;
+	hlen = (bpf_ntohl(h[3]) >> 28) * 4;
+	ip = off - w->off;
+	if (p->iplen > ip + hlen)
+		p->payload = p->iplen - ip - hlen;
+}
+
+/*
+ * Reads the packet at w->off and, when it is VXLAN (RFC 7348: 8 bytes after UDP, then Ethernet), the packet inside it. Returns the
+ * offset of the transport header of the innermost packet, 0 when there is no IP packet with ports.
+ */
+static __always_inline u32 parse_packet(struct window *w, struct packet *p)
+{
+	u32 l4 = parse_ip(w, p);
+
+	if (!l4 || !parse_ports(w, l4, p))
+		return 0;
+	if (p->t.proto == IPPROTO_UDP && is_vxlan_port(p->t.dport)) {
+		u32 vx[2];
+		u16 type;
+
+		if (!read_at(w, l4 + 8, vx, sizeof(vx)) || !(vx[0] & bpf_htonl(0x08000000)))
+			return l4;
+		if (!read_at(w, l4 + 16 + 12, &type, 2))
+			return l4;
+		if (type != bpf_htons(ETH_P_IP) && type != bpf_htons(ETH_P_IPV6))
+			return l4;
+		p->o = p->t;
+		p->outer = 1;
+		p->vni = bpf_ntohl(vx[1]) >> 8;
+		w->off = l4 + 16 + ETH_HLEN;
+		l4 = parse_ip(w, p);
+		if (!l4 || !parse_ports(w, l4, p))
+			return 0;
+	}
+	return l4;
+}
+
+/* The start of the packet that an ICMP error carries (RFC 792, RFC 4443: after eight bytes). */
+static __always_inline bool parse_about(struct window *w, u32 l4, struct packet *p)
+{
+	struct packet in = {};
+
+	w->off = l4 + 8;
+	l4 = parse_ip(w, &in);
+	if (!l4 || !parse_ports(w, l4, &in))
+		return false;
+	p->about = in.t;
+	p->has_about = 1;
+	return true;
+}
+
+#endif

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Route lookups. They carry a flow key and no packet: the packet is the one that this CPU handled last, when its header (read again,
+ * since it may have been translated meanwhile) has the addresses of the key. A lookup with a socket's key before the first packet
+ * (connect) is told without a packet.
+ */
+
+#define CURRENT_NS 1000000 /* a packet handled longer ago than this is not the one being routed */
+
+struct lookup_key {
+	u8 saddr[16];
+	u8 daddr[16];
+	u16 sport, dport;
+	u8 proto, family;
+};
+
+static __always_inline void copy_v4(u8 *to, const __be32 *from)
+{
+	__builtin_memset(to, 0, 16);
+	*(u32 *)to = *from;
+}
+
+static __always_inline bool same16(const u8 *a, const u8 *b)
+{
+	u64 x[2], y[2];
+
+	__builtin_memcpy(x, a, 16);
+	__builtin_memcpy(y, b, 16);
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* The packet of this CPU as it is now, when it is the one that the key asks a route for. */
+static __noinline int current_matches(struct current_packet *cur, const struct lookup_key *k, struct packet *p)
+{
+	struct sk_buff *skb;
+	struct window w;
+
+	if (!cur || !k || !p || !cur->skb || bpf_ktime_get_ns() - cur->ts > CURRENT_NS)
+		return 0;
+	skb = (void *)cur->skb;
+	w.head = BPF_CORE_READ(skb, head);
+	w.off = BPF_CORE_READ(skb, network_header);
+	w.tail = BPF_CORE_READ(skb, tail);
+	if (!parse_packet(&w, p))
+		return 0;
+	if (same16(p->t.daddr, k->daddr) && same16(p->t.saddr, k->saddr))
+		return 1;
+	if (p->outer && same16(p->o.daddr, k->daddr) && same16(p->o.saddr, k->saddr))
+		return 1;
+	/* the outer packet of a tunnel: no header yet, but the key names its port */
+	return k->proto == IPPROTO_UDP && is_vxlan_port(k->dport) && p->t.dport != k->dport ? 2 : 0;
+}
+
+/* A lookup for a socket: with ports for a connection that is known, without the sender's while connect() still chooses them. */
+static __always_inline u8 socket_lookup_matches(const struct lookup_key *k)
+{
+	u8 zero[16] = {};
+	struct tuple t = {};
+
+	t.proto = k->proto == IPPROTO_ICMPV6 ? IPPROTO_ICMP : k->proto;
+	if (t.proto != cfg_proto)
+		return DIR_NONE;
+	if (!bit(addr_bits, addr_hash(k->daddr)) && !bit(addr_bits, addr_hash(k->saddr)))
+		return DIR_NONE;
+	__builtin_memcpy(t.saddr, k->saddr, 16);
+	__builtin_memcpy(t.daddr, k->daddr, 16);
+	t.family = k->family;
+	if (t.proto != IPPROTO_ICMP) {
+		t.sport = k->sport;
+		t.dport = k->dport;
+	}
+	if (t.sport)
+		return match(&t);
+	if (!(role(k->daddr) & ROLE_DST) || !port_is(cfg_dport, k->dport))
+		return DIR_NONE;
+	if (cfg_any_src || same16(k->saddr, zero) || role(k->saddr) & ROLE_SRC)
+		return DIR_REQUEST;
+	return DIR_NONE;
+}
+
+static __always_inline u32 task_netns(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+}
+
+static __always_inline struct event *route_event(u32 point, const struct lookup_key *k)
+{
+	struct current_packet *cur = current_packet();
+	struct packet p = {};
+	struct event *e;
+	u8 dir;
+	int m;
+
+	m = tracking ? current_matches(cur, k, &p) : 0;
+	dir = m ? DIR_REQUEST : socket_lookup_matches(k);
+	if (!dir)
+		return NULL;
+	e = start_event(point, sizeof(*e));
+	if (!e)
+		return NULL;
+	if (!m || m == 2) {
+		struct tuple *t = m ? &e->o : &e->t;
+
+		__builtin_memcpy(t->saddr, k->saddr, 16);
+		__builtin_memcpy(t->daddr, k->daddr, 16);
+		t->sport = k->sport;
+		t->dport = k->dport;
+		t->proto = k->proto;
+		t->family = k->family;
+	}
+	if (!m) {
+		e->dir = dir;
+		return e;
+	}
+	if (cur) {
+		struct sk_buff *skb = (void *)cur->skb;
+		struct net_device *dev = BPF_CORE_READ(skb, dev);
+		u64 nfct = BPF_CORE_READ(skb, _nfct);
+
+		e->skb = cur->skb;
+		e->id = cur->id;
+		e->dir = cur->dir;
+		e->mark = BPF_CORE_READ(skb, mark);
+		e->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
+		if (m == 1 && !p.outer)
+			__builtin_memcpy(cur->daddr, p.t.daddr, 16);
+		e->ctinfo = nfct & 7;
+		fill_packet(e, &p);
+		if (m == 2)
+			e->flags |= EVENT_OUTER;
+		else
+			e->flags |= EVENT_HAS_SKB;
+		if (nfct)
+			read_conntrack(nfct, e);
+		if (m == 1 && cur->dir != DIR_RELATED && !match(&p.t))
+			learn(&p.t, cur->dir);
+	}
+	return e;
+}
+
+#define RT_SCOPE_NOWHERE 255 /* include/uapi/linux/rtnetlink.h: the next hop's scope of a local route (net/ipv4/fib_semantics.c) */
+
+static __always_inline void fill_nexthop(struct event *e, const struct fib_nh_common *nhc)
+{
+	struct current_packet *cur = current_packet();
+	struct net_device *dev = nhc->nhc_dev;
+
+	e->oif = nhc->nhc_oif;
+	if (nhc->nhc_gw_family == AF_INET) {
+		e->gw_family = 4;
+		copy_v4(e->gw, &nhc->nhc_gw.ipv4);
+	} else if (nhc->nhc_gw_family == AF_INET6) {
+		e->gw_family = 6;
+		__builtin_memcpy(e->gw, nhc->nhc_gw.ipv6.in6_u.u6_addr8, 16);
+	}
+	if (cur && e->id)
+		__builtin_memcpy(cur->gw, e->gw, 16);
+	if (!dev)
+		return;
+	bpf_probe_read_kernel_str(e->oif_name, sizeof(e->oif_name), dev->name);
+	if (!e->netns)
+		e->netns = netns_of(dev);
+}
+
+SEC("tp_btf/fib_table_lookup")
+int BPF_PROG(fib_table_lookup, u32 tb_id, struct flowi4 *flp, struct fib_nh_common *nhc, int err)
+{
+	struct lookup_key k = {.family = 4};
+	struct event *e;
+
+	copy_v4(k.daddr, &(__be32){flp->daddr});
+	if (!tracking && !bit(addr_bits, addr_hash(k.daddr)))
+		return 0;
+	copy_v4(k.saddr, &(__be32){flp->saddr});
+	k.proto = flp->__fl_common.flowic_proto;
+	k.sport = bpf_ntohs(flp->uli.ports.sport);
+	k.dport = bpf_ntohs(flp->uli.ports.dport);
+	e = route_event(POINT_FIB, &k);
+	if (!e)
+		return 0;
+	e->table = tb_id;
+	e->err = err;
+	if (nhc) {
+		fill_nexthop(e, nhc);
+		if (!err && nhc->nhc_scope == RT_SCOPE_NOWHERE)
+			e->flags |= EVENT_LOCAL;
+	}
+	if (!e->netns)
+		e->netns = task_netns();
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+#define RTN_LOCAL 2
+
+SEC("tp_btf/fib6_table_lookup")
+int BPF_PROG(fib6_table_lookup, struct net *net, struct fib6_result *res, struct fib6_table *table, struct flowi6 *flp)
+{
+	struct lookup_key k = {.family = 6};
+	struct fib6_nh *nh = res->nh;
+	struct event *e;
+
+	__builtin_memcpy(k.daddr, flp->daddr.in6_u.u6_addr8, 16);
+	if (!tracking && !bit(addr_bits, addr_hash(k.daddr)))
+		return 0;
+	__builtin_memcpy(k.saddr, flp->saddr.in6_u.u6_addr8, 16);
+	k.proto = flp->__fl_common.flowic_proto;
+	k.sport = bpf_ntohs(flp->uli.ports.sport);
+	k.dport = bpf_ntohs(flp->uli.ports.dport);
+	e = route_event(POINT_FIB6, &k);
+	if (!e)
+		return 0;
+	e->table = table->tb6_id;
+	e->netns = net->ns.inum;
+	e->new_state = res->fib6_type;
+	if (nh)
+		fill_nexthop(e, &nh->nh_common);
+	if (res->fib6_type == RTN_LOCAL)
+		e->flags |= EVENT_LOCAL;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}

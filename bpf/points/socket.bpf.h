@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* TCP sockets: states, retransmissions, resets. The tuple is the socket's own: local to remote. */
+
+static __always_inline void socket_tuple(const struct sock *sk, struct tuple *t)
+{
+	t->proto = IPPROTO_TCP;
+	t->sport = sk->__sk_common.skc_num;
+	t->dport = bpf_ntohs(sk->__sk_common.skc_dport);
+	if (sk->__sk_common.skc_family == AF_INET) {
+		t->family = 4;
+		copy_v4(t->saddr, &(__be32){sk->__sk_common.skc_rcv_saddr});
+		copy_v4(t->daddr, &(__be32){sk->__sk_common.skc_daddr});
+		return;
+	}
+	t->family = 6;
+	__builtin_memcpy(t->saddr, sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8, 16);
+	__builtin_memcpy(t->daddr, sk->__sk_common.skc_v6_daddr.in6_u.u6_addr8, 16);
+	/* an IPv4 connection of a dual-stack socket */
+	if (!*(u64 *)t->saddr && *(u32 *)(t->saddr + 8) == bpf_htonl(0xffff)) {
+		t->family = 4;
+		copy_v4(t->saddr, &(__be32){sk->__sk_common.skc_rcv_saddr});
+		copy_v4(t->daddr, &(__be32){sk->__sk_common.skc_daddr});
+	}
+}
+
+static __always_inline struct event *socket_event(const struct sock *sk, u32 point)
+{
+	struct tuple t = {};
+	struct event *e;
+	u8 dir;
+
+	if (cfg_proto != IPPROTO_TCP)
+		return NULL;
+	socket_tuple(sk, &t);
+	if (!maybe_address(&t))
+		return NULL;
+	dir = match(&t);
+	if (!dir)
+		return NULL;
+	e = start_event(point, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->t = t;
+	e->dir = dir;
+	e->netns = sk->__sk_common.skc_net.net->ns.inum;
+	return e;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
+{
+	struct event *e;
+
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	e = socket_event(sk, POINT_SK_STATE);
+	if (!e)
+		return 0;
+	e->old_state = oldstate;
+	e->new_state = newstate;
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* The skb is the one in the write queue: no headers; struct tcp_skb_cb starts with the sequence number (include/net/tcp.h). */
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(tcp_retransmit_skb, struct sock *sk, struct sk_buff *skb)
+{
+	struct event *e = socket_event(sk, POINT_RETRANSMIT);
+
+	if (!e)
+		return 0;
+	if (skb)
+		bpf_probe_read_kernel(&e->seq, sizeof(e->seq), skb->cb);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* The skb is the packet that is answered with a reset; there is none when a closing socket sends one. */
+SEC("tp_btf/tcp_send_reset")
+int BPF_PROG(tcp_send_reset, struct sock *sk, struct sk_buff *skb)
+{
+	struct packet p = {};
+	struct track t = {};
+	struct window w;
+	struct event *e;
+
+	if (!skb) {
+		e = sk ? socket_event(sk, POINT_RESET_SENT) : NULL;
+		if (!e)
+			return 0;
+	} else {
+		w = window_of(skb, skb->network_header);
+		if (!identify((u64)skb, &w, &p, &t))
+			return 0;
+		e = start_event(POINT_RESET_SENT, sizeof(*e));
+		if (!e)
+			return 0;
+		fill_device(e, skb->dev);
+		fill_skb(e, skb, &p, &t);
+	}
+	if (send_reset_args >= 3)
+		e->reason = (u32)ctx[2];
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(tcp_receive_reset, struct sock *sk)
+{
+	struct event *e = socket_event(sk, POINT_RESET_RECEIVED);
+
+	if (e)
+		bpf_ringbuf_submit(e, 0);
+	return 0;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Which packet is this? A packet's identity is its skb pointer together with what translation leaves alone (IP id, TCP sequence,
+ * ICMP sequence): skb memory is reused at once, so a pointer whose packet looks different is a new packet. An identity ends at
+ * consume_skb or kfree_skb; where the kernel frees without either tracepoint the next user of the memory ends it.
+ */
+#ifndef NETTRACE_TRACK_H
+#define NETTRACE_TRACK_H
+
+struct track {
+	u64 id;
+	u64 print; /* what translation leaves alone */
+	u8 dir;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u64);
+	__type(value, struct track);
+} tracked SEC(".maps");
+
+/* The packet that this CPU handled last: route and neighbour events carry no packet. */
+struct current_packet {
+	u64 skb;
+	u64 id;
+	u64 ts;
+	u64 next_id;
+	u8 daddr[16]; /* of its last route: a neighbour that is waited for is this or the gateway */
+	u8 gw[16];
+	u8 dir;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct current_packet);
+} current SEC(".maps");
+
+/* 1 once anything was tracked: until then no pointer needs to be looked up. */
+u32 tracking;
+
+static __always_inline struct current_packet *current_packet(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&current, &zero);
+}
+
+static __always_inline u64 fingerprint(const struct packet *p)
+{
+	u64 low = p->t.proto == IPPROTO_TCP ? p->seq : p->icmp_seq;
+
+	return low | (u64)p->ipid << 32 | (u64)p->t.proto << 48;
+}
+
+static __always_inline u64 new_id(struct current_packet *cur)
+{
+	return (u64)bpf_get_smp_processor_id() << 48 | ++cur->next_id;
+}
+
+/* One direction of a conntrack entry; the index must be a constant for the CO-RE relocation. */
+#define READ_CT_TUPLE(ct, i, to) \
+	({ \
+		u16 l3 = BPF_CORE_READ(ct, tuplehash[i].tuple.src.l3num); \
+		u8 proto = BPF_CORE_READ(ct, tuplehash[i].tuple.dst.protonum); \
+		(to)->family = l3 == AF_INET6 ? 6 : 4; \
+		(to)->proto = proto == IPPROTO_ICMPV6 ? IPPROTO_ICMP : proto; \
+		(to)->sport = bpf_ntohs(BPF_CORE_READ(ct, tuplehash[i].tuple.src.u.all)); \
+		(to)->dport = bpf_ntohs(BPF_CORE_READ(ct, tuplehash[i].tuple.dst.u.all)); \
+		bpf_core_read((to)->saddr, 16, &(ct)->tuplehash[i].tuple.src.u3); \
+		bpf_core_read((to)->daddr, 16, &(ct)->tuplehash[i].tuple.dst.u3); \
+		if ((to)->family == 4) { \
+			__builtin_memset((to)->saddr + 4, 0, 12); \
+			__builtin_memset((to)->daddr + 4, 0, 12); \
+		} \
+	})
+
+/*
+ * Reads the packet's conntrack entry into the event and learns from it how the flow's packets and their replies look on the other side
+ * of a translation. In an ICMP tuple the id stands in src and type and code in dst (nf_conntrack_tuple.h): the id goes into both ports.
+ */
+static __noinline int read_conntrack(u64 nfct, struct event *e)
+{
+	struct nf_conn *ct = (void *)(nfct & NFCT_PTRMASK);
+	struct tuple orig = {}, reply = {};
+	u8 orig_dir;
+
+	if (!ct || !e || !bpf_core_field_exists(ct->tuplehash))
+		return 0;
+	READ_CT_TUPLE(ct, 0, &orig);
+	READ_CT_TUPLE(ct, 1, &reply);
+	if (orig.proto == IPPROTO_ICMP) {
+		orig.dport = orig.sport;
+		reply.dport = reply.sport;
+	}
+	e->ct_orig = orig;
+	e->ct_reply = reply;
+	e->ct_status = BPF_CORE_READ(ct, status);
+	e->flags |= EVENT_HAS_CT;
+	if (e->dir == DIR_RELATED)
+		return 0;
+	orig_dir = e->ctinfo >= 3 ? DIR_REQUEST + DIR_REPLY - e->dir : e->dir; /* IP_CT_IS_REPLY */
+	learn(&orig, orig_dir);
+	learn(&reply, DIR_REQUEST + DIR_REPLY - orig_dir);
+	return 0;
+}
+
+/*
+ * Finds out whether the packet in the window belongs to the flow and which one it is. Fills p and t and returns 1 when it does, 2 at
+ * its first sight, 0 when it does not.
+ */
+static __noinline int identify(u64 skb, struct window *w, struct packet *p, struct track *t)
+{
+	struct current_packet *cur;
+	struct track *known;
+	u64 print;
+	u32 l4;
+	u8 dir;
+
+	if (!w || !p || !t)
+		return 0;
+	known = tracking ? bpf_map_lookup_elem(&tracked, &skb) : NULL;
+	l4 = parse_packet(w, p);
+	if (!l4 && !known)
+		return 0;
+	if (is_icmp_error(p))
+		parse_about(w, l4, p);
+	else if (p->t.proto == IPPROTO_TCP)
+		parse_tcp(w, l4, p);
+	print = fingerprint(p);
+	if (known && known->print == print) {
+		*t = *known;
+		if (t->dir != DIR_RELATED && l4 && !match(&p->t))
+			learn(&p->t, t->dir);
+		return 1;
+	}
+	if (known) /* the memory holds another packet now */
+		bpf_map_delete_elem(&tracked, &skb);
+	if (p->has_about)
+		dir = maybe_address(&p->about) && match(&p->about) ? DIR_RELATED : DIR_NONE;
+	else if (!maybe_address(&p->t) || (!maybe_port(&p->t) && !similar_wanted))
+		dir = DIR_NONE;
+	else
+		dir = match(&p->t);
+	if (dir == DIR_NONE) {
+		if (similar_wanted && !p->has_about && maybe_address(&p->t))
+			note_similar(&p->t);
+		return 0;
+	}
+	cur = current_packet();
+	if (!cur)
+		return 0;
+	t->id = new_id(cur);
+	t->print = print;
+	t->dir = dir;
+	bpf_map_update_elem(&tracked, &skb, t, BPF_ANY);
+	tracking = 1;
+	__sync_fetch_and_add(&matched, 1);
+	return 2;
+}
+
+#endif

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netstate
+
+import (
+	"net/netip"
+
+	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
+)
+
+// Snapshot is what the network of this kernel looked like at one moment, in the namespaces that were asked for.
+type Snapshot struct {
+	TimeNS     uint64      `json:"timeNs"` // CLOCK_MONOTONIC
+	Namespaces []Namespace `json:"namespaces"`
+}
+
+// Namespace is one network namespace.
+type Namespace struct {
+	Inode uint32 `json:"inode"`          // of /proc/PID/ns/net
+	Name  string `json:"name"`           // name in /run/netns, "pid:N", or "host"
+	Node  string `json:"node,omitempty"` // the node that it belongs to
+	Host  bool   `json:"host,omitempty"` // the node's host namespace
+
+	Links     []Link            `json:"links,omitempty"`
+	Routes    []Route           `json:"routes,omitempty"`
+	Neighs    []Neigh           `json:"neighs,omitempty"`
+	FDB       []FDBEntry        `json:"fdb,omitempty"`
+	Sockets   []Socket          `json:"sockets,omitempty"` // listening TCP, bound UDP
+	Sysctls   map[string]string `json:"sysctls,omitempty"` // "net.ipv4.ip_forward": "1"
+	Rulesets  []ruleset.Ruleset `json:"rulesets,omitempty"`
+	Unread    []string          `json:"unread,omitempty"` // what could not be read and why, one sentence each
+	TruncNote string            `json:"truncated,omitempty"`
+}
+
+// Link is a network device.
+type Link struct {
+	Index     int            `json:"index"`
+	Name      string         `json:"name"`
+	Kind      string         `json:"kind"` // bridge, veth, vxlan, ...; "phys" for a device without rtnl_link_ops, "loopback" for lo
+	MTU       int            `json:"mtu"`
+	Up        bool           `json:"up"`             // IFF_UP
+	Oper      string         `json:"oper,omitempty"` // operstate: up, down, lowerlayerdown, unknown
+	Master    int            `json:"master,omitempty"`
+	PeerIndex int            `json:"peerIndex,omitempty"` // veth: ifindex of the peer (in PeerNetNS)
+	PeerNetNS uint32         `json:"peerNetns,omitempty"` // inode of the peer's namespace, 0 when it is not among those read
+	MAC       string         `json:"mac,omitempty"`
+	Addrs     []netip.Prefix `json:"addrs,omitempty"`
+	Hairpin   *bool          `json:"hairpin,omitempty"` // bridge ports only
+	VXLAN     *VXLAN         `json:"vxlan,omitempty"`
+}
+
+// VXLAN is the configuration of a vxlan device.
+type VXLAN struct {
+	VNI      int        `json:"vni"`
+	Port     int        `json:"port"` // UDP destination port
+	Local    netip.Addr `json:"local,omitzero"`
+	Underlay int        `json:"underlay,omitempty"` // ifindex
+	Learning bool       `json:"learning,omitempty"`
+}
+
+// Route is one route; Dst is 0.0.0.0/0 or ::/0 for a default route.
+type Route struct {
+	Table   int          `json:"table"`
+	Dst     netip.Prefix `json:"dst"`
+	Type    string       `json:"type"` // unicast, local, broadcast, blackhole, unreachable, prohibit, throw
+	Dev     string       `json:"dev,omitempty"`
+	Gateway netip.Addr   `json:"gateway,omitzero"`
+	MTU     int          `json:"mtu,omitempty"`
+}
+
+// Neigh is one neighbour entry.
+type Neigh struct {
+	Dev   string     `json:"dev"`
+	IP    netip.Addr `json:"ip"`
+	MAC   string     `json:"mac,omitempty"`
+	State string     `json:"state"` // REACHABLE, STALE, PERMANENT, FAILED, INCOMPLETE, ...
+}
+
+// FDBEntry is one forwarding entry of a bridge port or vxlan device.
+type FDBEntry struct {
+	Dev string     `json:"dev"`
+	MAC string     `json:"mac"`
+	Dst netip.Addr `json:"dst,omitzero"` // vxlan: the VTEP
+}
+
+// Socket is a listening TCP or bound UDP socket.
+type Socket struct {
+	Proto   string         `json:"proto"` // tcp, udp
+	Local   netip.AddrPort `json:"local"`
+	Process string         `json:"process,omitempty"`
+	PID     int            `json:"pid,omitempty"`
+	RecvQ   uint32         `json:"recvq,omitempty"`
+	SendQ   uint32         `json:"sendq,omitempty"` // TCP listener: backlog limit
+}

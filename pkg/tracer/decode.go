@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"unsafe"
+)
+
+// Names turns the kernel's numbers into names: live from the running kernel, in a replay from the recording.
+type Names interface {
+	Symbol(addr uint64) string        // function at a code address, without module and offset; "" when unknown
+	DropReason(reason uint32) string  // without the SKB_DROP_REASON_ prefix
+	ResetReason(reason uint32) string // without the SK_RST_REASON_ prefix
+}
+
+const (
+	eventSize = int(unsafe.Sizeof(bpfEvent{}))
+	dropSize  = int(unsafe.Sizeof(bpfDropEvent{}))
+)
+
+var errShort = errors.New("record is shorter than an event")
+
+// Decoder turns ring buffer records into Events. It keeps the few strings that recur (devices, functions), so that decoding
+// does not allocate for them. A Decoder is for one goroutine.
+type Decoder struct {
+	names   Names
+	strings map[string]string
+}
+
+// NewDecoder returns a decoder that asks names for symbols and reasons.
+func NewDecoder(names Names) *Decoder {
+	return &Decoder{names: names, strings: map[string]string{}}
+}
+
+// maxStrings bounds what hostile device names could make the decoder keep.
+const maxStrings = 4096
+
+// Decode fills e from one record as bpf/event.h lays it out, native byte order. Longer records of a newer kernel side are read as far
+// as they are known; a short or impossible one is an error and leaves e in an undefined state.
+func (d *Decoder) Decode(record []byte, e *Event) error {
+	if len(record) < eventSize {
+		return fmt.Errorf("decode %d bytes: %w", len(record), errShort)
+	}
+	var w bpfDropEvent
+	n := copy(unsafe.Slice((*byte)(unsafe.Pointer(&w)), dropSize), record)
+	r := &w.E
+	if r.Point == 0 || r.Point >= uint32(bpfPointPOINT_MAX) {
+		return fmt.Errorf("decode event: unknown point %d", r.Point)
+	}
+	if r.Dir > uint8(bpfDirectionDIR_RELATED) {
+		return fmt.Errorf("decode event: unknown direction %d", r.Dir)
+	}
+	*e = Event{
+		Time: r.Ts, ID: r.Id, Skb: r.Skb, Point: Point(r.Point), Dir: Direction(r.Dir), CPU: r.Cpu,
+		NetNS: r.Netns, Ifindex: r.Ifindex, IIF: r.Iif, Mark: r.Mark,
+		Dev: d.text(r.Dev[:]), Kind: d.text(r.Kind[:]),
+		HasPacket: flag(r, bpfEventFlagEVENT_HAS_SKB), First: flag(r, bpfEventFlagEVENT_FIRST),
+		Tuple: tuple(&r.T), Len: r.Len, IPLen: r.Iplen, Seq: r.Seq, Ack: r.Ack, Payload: r.Payload, IPID: r.Ipid,
+		ICMPSeq: r.IcmpSeq, TCPFlags: r.TcpFlags, TTL: r.Ttl, ICMPType: r.IcmpType, ICMPCode: r.IcmpCode, CTInfo: r.Ctinfo,
+		Table: r.Table, Local: flag(r, bpfEventFlagEVENT_LOCAL), OIF: d.text(r.OifName[:]), Gateway: address(r.Gw, r.GwFamily), Err: r.Err,
+		Old: r.OldState, New: r.NewState,
+	}
+	if flag(r, bpfEventFlagEVENT_OUTER) {
+		e.Outer, e.VNI = tuple(&r.O), r.Vni
+	}
+	if flag(r, bpfEventFlagEVENT_ABOUT) {
+		e.About = tuple(&r.About)
+	}
+	if flag(r, bpfEventFlagEVENT_HAS_CT) {
+		e.HasCT, e.CTStatus, e.CTOrig, e.CTReply = true, r.CtStatus, tuple(&r.CtOrig), tuple(&r.CtReply)
+	}
+	if r.Addr != 0 {
+		e.Location = functionName(d.names.Symbol(r.Addr))
+	}
+	switch e.Point {
+	case PointDrop:
+		e.Reason = d.names.DropReason(r.Reason)
+		if n >= dropSize {
+			e.Stack = d.stack(&w)
+		}
+	case PointResetSent:
+		e.Reason = d.names.ResetReason(r.Reason)
+	}
+	return nil
+}
+
+func flag(r *bpfEvent, f bpfEventFlag) bool { return r.Flags&uint8(f) != 0 }
+
+// text interns the bytes before the first NUL.
+func (d *Decoder) text(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	if len(b) == 0 {
+		return ""
+	}
+	if s, ok := d.strings[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(d.strings) < maxStrings {
+		d.strings[s] = s
+	}
+	return s
+}
+
+func (d *Decoder) stack(w *bpfDropEvent) []string {
+	n := min(int(w.E.Nstack), len(w.Stack))
+	out := make([]string, 0, n)
+	for _, addr := range w.Stack[:n] {
+		if name := functionName(d.names.Symbol(addr)); name != "" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// functionName strips what compilers append to a function that they cloned or split: ".isra.0", ".constprop.0", ".cold", ".part.0".
+func functionName(symbol string) string {
+	if i := strings.IndexByte(symbol, '.'); i > 0 {
+		return symbol[:i]
+	}
+	return symbol
+}
+
+func tuple(t *bpfTuple) Tuple {
+	return Tuple{Src: address(t.Saddr, t.Family), Dst: address(t.Daddr, t.Family), Sport: t.Sport, Dport: t.Dport, Proto: t.Proto}
+}
+
+func address(a [16]byte, family uint8) netip.Addr {
+	switch family {
+	case 4:
+		return netip.AddrFrom4([4]byte(a[:4]))
+	case 6:
+		return netip.AddrFrom16(a)
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/cilium/ebpf/btf"
+)
+
+// kernelNames reads names from the running kernel: functions from /proc/kallsyms, reasons from BTF. Reason numbers move between
+// kernels, so they are never built in.
+type kernelNames struct {
+	load  sync.Once
+	addrs []uint64
+	names []string
+	drop  map[uint32]string
+	reset map[uint32]string
+}
+
+func newKernelNames(spec *btf.Spec) *kernelNames {
+	k := &kernelNames{drop: map[uint32]string{}, reset: enumNames(spec, "sk_rst_reason", "SK_RST_REASON_")}
+	for v, n := range enumNames(spec, "skb_drop_reason", "SKB_DROP_REASON_") {
+		k.drop[v] = n
+	}
+	for v, subsystem := range enumNames(spec, "skb_drop_reason_subsys", "SKB_DROP_REASON_SUBSYS_") {
+		for _, e := range subsystemEnums[subsystem] {
+			for r, n := range enumNames(spec, e.name, e.prefix) {
+				if r>>16 == v || r < 1<<16 {
+					k.drop[v<<16|r&0xffff] = n
+				}
+			}
+		}
+	}
+	return k
+}
+
+// subsystemEnums are the enums of the subsystems that number their own reasons: SKB_DROP_REASON_SUBSYS_x in include/net/dropreason.h.
+var subsystemEnums = map[string][]struct{ name, prefix string }{
+	"MAC80211_UNUSABLE": {{"mac80211_drop_reason", "RX_"}},
+	"MAC80211_MONITOR":  {{"mac80211_drop_reason", "RX_"}},
+	"OPENVSWITCH":       {{"ovs_drop_reason", "OVS_"}},
+	"QDISC":             {{"qdisc_drop_reason", "QDISC_DROP_"}},
+}
+
+func enumNames(spec *btf.Spec, name, prefix string) map[uint32]string {
+	m := map[uint32]string{}
+	var e *btf.Enum
+	if spec.TypeByName(name, &e) != nil {
+		return m
+	}
+	for _, v := range e.Values {
+		n := strings.TrimPrefix(v.Name, prefix)
+		if _, ok := m[uint32(v.Value)]; !ok {
+			m[uint32(v.Value)] = n
+		}
+	}
+	return m
+}
+
+func (k *kernelNames) DropReason(r uint32) string  { return reasonName(k.drop, r) }
+func (k *kernelNames) ResetReason(r uint32) string { return reasonName(k.reset, r) }
+
+func reasonName(m map[uint32]string, r uint32) string {
+	if n, ok := m[r]; ok {
+		return n
+	}
+	if r == 0 {
+		return ""
+	}
+	if len(m) == 0 {
+		return strconv.FormatUint(uint64(r), 10)
+	}
+	return fmt.Sprintf("%d:%d", r>>16, r&0xffff)
+}
+
+// Symbol is the function that contains addr.
+func (k *kernelNames) Symbol(addr uint64) string {
+	k.load.Do(k.readKallsyms)
+	i := sort.Search(len(k.addrs), func(i int) bool { return k.addrs[i] > addr })
+	if i == 0 {
+		return ""
+	}
+	return k.names[i-1]
+}
+
+func (k *kernelNames) readKallsyms() {
+	f, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	k.addrs, k.names = parseKallsyms(f)
+}
+
+// parseKallsyms keeps the functions (types t, T, w, W) of a kallsyms listing, sorted by address. Addresses that the kernel hides (0)
+// are left out.
+func parseKallsyms(r io.Reader) ([]uint64, []string) {
+	type symbol struct {
+		addr uint64
+		name string
+	}
+	var all []symbol
+	s := bufio.NewScanner(r)
+	for s.Scan() {
+		f := strings.Fields(s.Text())
+		if len(f) < 3 || len(f[1]) != 1 || !strings.Contains("tTwW", f[1]) {
+			continue
+		}
+		addr, err := strconv.ParseUint(f[0], 16, 64)
+		if err != nil || addr == 0 {
+			continue
+		}
+		all = append(all, symbol{addr, f[2]})
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].addr < all[j].addr })
+	addrs, names := make([]uint64, len(all)), make([]string, len(all))
+	for i, s := range all {
+		addrs[i], names[i] = s.addr, s.name
+	}
+	return addrs, names
+}

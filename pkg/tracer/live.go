@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
+)
+
+// Now is CLOCK_MONOTONIC in ns, the clock of Event.Time.
+func Now() uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Nano())
+}
+
+// ErrClosed is returned by Read after Close.
+var ErrClosed = ringbuf.ErrClosed
+
+// Read waits until deadline for the next record and returns its bytes, valid until the next call. ok is false when none came.
+func (t *Tracer) Read(deadline time.Time, rec *ringbuf.Record) (ok bool, err error) {
+	t.reader.SetDeadline(deadline)
+	err = t.reader.ReadInto(rec)
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return false, nil
+	case errors.Is(err, ringbuf.ErrClosed):
+		return false, ErrClosed
+	}
+	return false, fmt.Errorf("read the ring buffer: %w", err)
+}
+
+// Names resolves symbols and reasons on the running kernel.
+func (t *Tracer) Names() Names { return t.names }
+
+// Lost is how many events each point could not report because the ring buffer was full, by tracepoint name; and their sum.
+func (t *Tracer) Lost() (map[string]uint64, uint64, error) {
+	by, sum := map[string]uint64{}, uint64(0)
+	var perCPU []uint64
+	for _, p := range Points {
+		if err := t.coll.Maps[bpfMapLost].Lookup(uint32(p.Point), &perCPU); err != nil {
+			return nil, 0, fmt.Errorf("read the lost counters: %w", err)
+		}
+		for _, n := range perCPU {
+			by[p.Name] += n
+			sum += n
+		}
+		if by[p.Name] == 0 {
+			delete(by, p.Name)
+		}
+	}
+	return by, sum, nil
+}
+
+// Matched is how many packets belonged to the flow so far.
+func (t *Tracer) Matched() uint64 {
+	var n uint64
+	if v := t.coll.Variables["matched"]; v == nil || v.Get(&n) != nil {
+		return 0
+	}
+	return n
+}
+
+// Near is traffic that almost matched. The client's port is 0.
+type Near struct {
+	Tuple   Tuple
+	Packets uint64
+}
+
+// Similar lists traffic that almost matched: same hosts with another port, or one of the hosts with the same port. Most packets first.
+func (t *Tracer) Similar() []Near {
+	var key bpfTuple
+	var n uint64
+	var out []Near
+	it := t.coll.Maps[bpfMapSimilar].Iterate()
+	for it.Next(&key, &n) {
+		out = append(out, Near{Tuple: tuple(&key), Packets: n})
+	}
+	sort.Slice(out, func(i, j int) bool {
+		if out[i].Packets != out[j].Packets {
+			return out[i].Packets > out[j].Packets
+		}
+		return out[i].Tuple.Dst.Less(out[j].Tuple.Dst)
+	})
+	return out
+}
+
+// StopSimilar ends the noting of near misses, which costs a lookup for each.
+func (t *Tracer) StopSimilar() error {
+	if err := t.coll.Variables["similar_wanted"].Set(uint32(0)); err != nil && !errors.Is(err, ebpf.ErrNotSupported) {
+		return fmt.Errorf("switch off near misses: %w", err)
+	}
+	return nil
+}
+
+// Kernel is the running kernel's release, as uname -r prints it.
+func Kernel() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

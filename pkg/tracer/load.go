@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
+)
+
+// Options are the settings of a live trace.
+type Options struct {
+	Filter Filter
+	// RingBytes is the size of the ring buffer; a power of two, at least a page. Default 8 MiB.
+	RingBytes uint32
+}
+
+const defaultRing = 8 << 20
+
+// Tracer is a running trace. Close ends it.
+type Tracer struct {
+	coll     *ebpf.Collection
+	links    []io.Closer
+	reader   *ringbuf.Reader
+	points   []PointStatus
+	names    *kernelNames
+	attached time.Duration
+}
+
+// Start loads and attaches every point that the running kernel has. A point that cannot be attached is told by Points and does not fail
+// the trace; a trace without any does. Errors of type *PrivilegeError and *FeatureError say what is missing.
+func Start(o Options) (*Tracer, error) {
+	begin := time.Now()
+	if err := o.Filter.check(); err != nil {
+		return nil, err
+	}
+	if err := checkPrivileges(); err != nil {
+		return nil, err
+	}
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return nil, &FeatureError{What: "BTF (/sys/kernel/btf/vmlinux)", Next: "use a kernel built with CONFIG_DEBUG_INFO_BTF", Err: err}
+	}
+	t := &Tracer{names: newKernelNames(kernel)}
+	go t.names.load.Do(t.names.readKallsyms)
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded programs: %w", err)
+	}
+	t.points = dropMissing(spec, kernel)
+	if err := configure(spec, kernel, &o); err != nil {
+		return nil, err
+	}
+	if err := t.load(spec); err != nil {
+		return nil, err
+	}
+	if err := t.arm(&o.Filter); err != nil {
+		t.Close()
+		return nil, err
+	}
+	if err := t.attach(); err != nil {
+		t.Close()
+		return nil, err
+	}
+	t.attached = time.Since(begin)
+	return t, nil
+}
+
+// tracepointArgs counts a tracepoint's arguments from BTF: the parameters of btf_trace_NAME less the first, which is private to the
+// tracing code. ok is false when the kernel has no such tracepoint.
+func tracepointArgs(kernel *btf.Spec, name string) (int, bool) {
+	var def *btf.Typedef
+	if kernel.TypeByName("btf_trace_"+name, &def) != nil {
+		return 0, false
+	}
+	ptr, ok := def.Type.(*btf.Pointer)
+	if !ok {
+		return 0, false
+	}
+	proto, ok := ptr.Target.(*btf.FuncProto)
+	if !ok {
+		return 0, false
+	}
+	return len(proto.Params) - 1, true
+}
+
+// dropMissing takes the programs out whose tracepoint the kernel does not have and returns the status of every point.
+func dropMissing(spec *ebpf.CollectionSpec, kernel *btf.Spec) []PointStatus {
+	out := make([]PointStatus, len(Points))
+	for i, p := range Points {
+		out[i] = PointStatus{Name: p.Name, Backend: BackendTracepoint}
+		if _, ok := tracepointArgs(kernel, p.Name); !ok {
+			out[i] = PointStatus{Name: p.Name, Why: "this kernel has no tracepoint " + p.Name}
+			delete(spec.Programs, p.Program)
+		}
+	}
+	return out
+}
+
+// configure sets the constants and the initial contents of the variables of bpf/config.h and bpf/filter.h.
+func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options) error {
+	f := &o.Filter
+	vars := map[string]any{
+		"cfg_proto": f.Proto, "cfg_sport": f.Sport, "cfg_dport": f.Dport, "cfg_any_src": f.AnySrc,
+		"addr_bits": f.addrBits(), "port_bits": f.portBits(), "similar_wanted": uint32(1),
+	}
+	ports := [4]uint16{8472, 4789}
+	copy(ports[2:], f.VXLANPorts)
+	vars["cfg_vxlan_ports"] = ports
+	for variable, tp := range map[string]string{"kfree_skb_args": "kfree_skb", "consume_skb_args": "consume_skb", "send_reset_args": "tcp_send_reset"} {
+		if n, ok := tracepointArgs(kernel, tp); ok {
+			vars[variable] = uint32(n)
+		}
+	}
+	for name, value := range vars {
+		v := spec.Variables[name]
+		if v == nil {
+			return fmt.Errorf("set %s: the embedded programs have no such variable; rebuild with 'make generate build'", name)
+		}
+		if err := v.Set(value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	if o.RingBytes == 0 {
+		o.RingBytes = defaultRing
+	}
+	spec.Maps[bpfMapEvents].MaxEntries = o.RingBytes
+	return nil
+}
+
+// load loads everything at once, which is fast. When the verifier refuses a program, the programs are loaded one by one over shared
+// maps, so that only the refused one is lost.
+func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
+	coll, err := ebpf.NewCollection(spec)
+	if err == nil {
+		t.coll = coll
+		return nil
+	}
+	var ve *ebpf.VerifierError
+	if !errors.As(err, &ve) {
+		return explainLoad(err)
+	}
+	programs := spec.Programs
+	spec.Programs = map[string]*ebpf.ProgramSpec{}
+	base, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return explainLoad(err)
+	}
+	t.coll = base
+	for name, p := range programs {
+		one := *spec
+		one.Programs = map[string]*ebpf.ProgramSpec{name: p}
+		c, err := ebpf.NewCollectionWithOptions(&one, ebpf.CollectionOptions{MapReplacements: base.Maps})
+		if err != nil {
+			t.blind(name, lastLine(err))
+			continue
+		}
+		base.Programs[name] = c.DetachProgram(name)
+		c.Close()
+	}
+	if len(base.Programs) == 0 {
+		base.Close()
+		return &FeatureError{What: "the verifier's consent to any program", Next: "report this kernel with the output of 'nettrace doctor'", Err: ve}
+	}
+	return nil
+}
+
+func (t *Tracer) blind(program, why string) {
+	for i := range Points {
+		if Points[i].Program == program {
+			t.points[i] = PointStatus{Name: Points[i].Name, Why: why}
+		}
+	}
+}
+
+// lastLine is the telling end of a verifier error.
+func lastLine(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	return lines[len(lines)-1]
+}
+
+// arm fills the table of end addresses and opens the ring buffer, before the first event can come.
+func (t *Tracer) arm(f *Filter) error {
+	for a, r := range f.roles() {
+		if err := t.coll.Maps[bpfMapEnds].Put(a, r); err != nil {
+			return fmt.Errorf("set the flow's addresses: %w", err)
+		}
+	}
+	var err error
+	if t.reader, err = ringbuf.NewReader(t.coll.Maps[bpfMapEvents]); err != nil {
+		return fmt.Errorf("open the ring buffer: %w", err)
+	}
+	return nil
+}
+
+func (t *Tracer) attach() error {
+	var first error
+	for i, p := range Points {
+		prog := t.coll.Programs[p.Program]
+		if prog == nil {
+			continue
+		}
+		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+		if err != nil {
+			t.points[i] = PointStatus{Name: p.Name, Why: "attach: " + lastLine(err)}
+			first = errors.Join(first, err)
+			continue
+		}
+		t.points[i].Attached = true
+		t.links = append(t.links, l)
+	}
+	if len(t.links) == 0 {
+		return explainLoad(fmt.Errorf("attach tracepoints: %w", first))
+	}
+	return nil
+}
+
+// Points is the status of every point.
+func (t *Tracer) Points() []PointStatus { return t.points }
+
+// AttachTime is how long it took from Start to the last attached point.
+func (t *Tracer) AttachTime() time.Duration { return t.attached }
+
+// Close detaches everything. It is safe to call once, also on a half-started tracer.
+func (t *Tracer) Close() error {
+	var wg sync.WaitGroup
+	for _, l := range t.links {
+		wg.Go(func() { _ = l.Close() })
+	}
+	wg.Wait()
+	t.links = nil
+	var err error
+	if t.reader != nil {
+		err = t.reader.Close()
+	}
+	if t.coll != nil {
+		t.coll.Close()
+	}
+	return err
+}

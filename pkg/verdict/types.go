@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/probe"
+)
+
+// Outcome is what became of the flow.
+type Outcome string
+
+// The outcomes of the contract.
+const (
+	Delivered Outcome = "delivered"
+	Dropped   Outcome = "dropped"
+	Rejected  Outcome = "rejected"
+	Lost      Outcome = "lost"
+	Unseen    Outcome = "unseen"
+)
+
+// Layer is one of the five layers in which Kubernetes network faults are found.
+type Layer string
+
+// The five layers, bottom-up. A delivered flow has no layer.
+const (
+	Underlay    Layer = "underlay"
+	PodNetwork  Layer = "pod-network"
+	Service     Layer = "service"
+	DNS         Layer = "dns"
+	Application Layer = "application"
+)
+
+// Confidence says how well the evidence carries the verdict.
+type Confidence string
+
+// Confirmed: kernel event and state agree. Likely: one of them. Inconclusive: neither decides.
+const (
+	Confirmed    Confidence = "confirmed"
+	Likely       Confidence = "likely"
+	Inconclusive Confidence = "inconclusive"
+)
+
+// Input is all that a verdict is made from. Checks read it and change nothing.
+type Input struct {
+	Flow     Flow
+	Journeys []journey.Journey
+	Before   *netstate.Snapshot // nil when it could not be read
+	After    *netstate.Snapshot
+	Probe    *probe.Result // nil when no probe was sent
+	Lost     uint64        // events lost over the whole run
+	// Similar is traffic that almost matched, for a run that saw nothing: one sentence each.
+	Similar []string
+}
+
+// Flow is the flow that was asked for; the same object as in the start record of the contract.
+type Flow struct {
+	Proto  string       `json:"proto"`
+	Src    string       `json:"src"`
+	Dst    string       `json:"dst"`
+	Dport  uint16       `json:"dport,omitempty"`
+	Sport  uint16       `json:"sport,omitempty"`
+	SrcRef *journey.Ref `json:"srcRef,omitempty"`
+	DstRef *journey.Ref `json:"dstRef,omitempty"`
+}
+
+// Finding is what one check concluded.
+type Finding struct {
+	Outcome    Outcome
+	Layer      Layer
+	Cause      string // slug
+	Summary    string // one sentence
+	Journey    int    // id of the journey that shows it, 0 for none
+	Hop        int    // index into that journey's hops, -1 for none
+	Refs       []journey.Ref
+	Evidence   []string
+	Fix        []string
+	Confidence Confidence
+}
+
+// Also is a further finding that is worth knowing but is not the verdict.
+type Also struct {
+	Cause   string `json:"cause"`
+	Layer   Layer  `json:"layer"`
+	Summary string `json:"summary"`
+}
+
+// Verdict is the last word of a run; its JSON form is in the contract.
+type Verdict struct {
+	Outcome    Outcome        `json:"outcome"`
+	Layer      Layer          `json:"layer"`
+	Cause      string         `json:"cause"`
+	Summary    string         `json:"summary"`
+	Where      *journey.Where `json:"where,omitempty"`
+	Node       string         `json:"node,omitempty"`
+	Hop        *journey.Hop   `json:"hop,omitempty"`
+	Refs       []journey.Ref  `json:"refs,omitempty"`
+	Evidence   []string       `json:"evidence"`
+	Fix        []string       `json:"fix"`
+	Confidence Confidence     `json:"confidence"`
+	Also       []Also         `json:"also,omitempty"`
+	Probe      *probe.Result  `json:"probe,omitempty"`
+	Journeys   []int          `json:"journeys"`
+	LostEvents uint64         `json:"lostEvents"`
+}
