@@ -124,8 +124,8 @@ static __always_inline void set_current(const struct sk_buff *skb, const struct 
 static __always_inline int skb_point(const struct sk_buff *skb, u32 l3, const struct net_device *dev, u32 point)
 {
 	struct window w = window_of(skb, l3);
-	struct packet p = {};
-	struct track t = {};
+	struct packet p;
+	struct track t;
 	struct event *e;
 	int seen;
 

@@ -15,6 +15,15 @@ struct packet {
 	u8 outer, has_about;
 };
 
+/*
+ * Zeroes by a helper that fails and clears its buffer: unlike known zeroes, these do not make the verifier walk each path through the
+ * parser on its own (110,000 instructions a program become a few thousand).
+ */
+static __always_inline void clear(void *to, u32 n)
+{
+	bpf_probe_read_kernel(to, n, NULL);
+}
+
 /* Where the headers of a packet lie: offsets from skb->head. */
 struct window {
 	const unsigned char *head;
@@ -94,7 +103,7 @@ static __noinline u32 parse_ip(const struct window *w, struct packet *p)
 
 		if (!read_at(w, w->off, &h, sizeof(h)) || (h.ihl_version & 15) < 5)
 			return 0;
-		__builtin_memset(&p->t, 0, sizeof(p->t));
+		clear(&p->t, sizeof(p->t));
 		__builtin_memcpy(p->t.saddr, &h.saddr, 4);
 		__builtin_memcpy(p->t.daddr, &h.daddr, 4);
 		p->t.proto = h.protocol;
@@ -113,7 +122,7 @@ static __noinline u32 parse_ip(const struct window *w, struct packet *p)
 
 		if (!read_at(w, w->off, &h, sizeof(h)))
 			return 0;
-		__builtin_memset(&p->t, 0, sizeof(p->t));
+		clear(&p->t, sizeof(p->t));
 		__builtin_memcpy(p->t.saddr, h.saddr, 16);
 		__builtin_memcpy(p->t.daddr, h.daddr, 16);
 		p->t.family = 6;
@@ -186,8 +195,9 @@ static __always_inline u32 parse_packet(struct window *w, struct packet *p)
 /* The start of the packet that an ICMP error carries (RFC 792, RFC 4443: after eight bytes). */
 static __always_inline bool parse_about(struct window *w, u32 l4, struct packet *p)
 {
-	struct packet in = {};
+	struct packet in;
 
+	clear(&in, sizeof(in));
 	w->off = l4 + 8;
 	l4 = parse_ip(w, &in);
 	if (!l4 || !parse_ports(w, l4, &in))

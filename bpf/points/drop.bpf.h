@@ -5,8 +5,8 @@ SEC("tp_btf/kfree_skb")
 int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location)
 {
 	struct window w = window_of(skb, skb->network_header);
-	struct packet p = {};
-	struct track t = {};
+	struct packet p;
+	struct track t;
 	struct drop_event *d;
 	u64 key = (u64)skb;
 	long n;

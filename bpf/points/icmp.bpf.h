@@ -5,8 +5,8 @@ SEC("tp_btf/icmp_send")
 int BPF_PROG(icmp_send, struct sk_buff *skb, int type, int code)
 {
 	struct window w = window_of(skb, skb->network_header);
-	struct packet p = {};
-	struct track t = {};
+	struct packet p;
+	struct track t;
 	struct event *e;
 
 	if (!identify((u64)skb, &w, &p, &t))

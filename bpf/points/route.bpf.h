@@ -37,6 +37,7 @@ static __noinline int current_matches(struct current_packet *cur, const struct l
 
 	if (!cur || !k || !p || !cur->skb || bpf_ktime_get_ns() - cur->ts > CURRENT_NS)
 		return 0;
+	clear(p, sizeof(*p));
 	skb = (void *)cur->skb;
 	w.head = BPF_CORE_READ(skb, head);
 	w.off = BPF_CORE_READ(skb, network_header);
@@ -88,7 +89,7 @@ static __always_inline u32 task_netns(void)
 static __always_inline struct event *route_event(u32 point, const struct lookup_key *k)
 {
 	struct current_packet *cur = current_packet();
-	struct packet p = {};
+	struct packet p;
 	struct event *e;
 	u8 dir;
 	int m;

@@ -76,29 +76,35 @@ int BPF_PROG(tcp_retransmit_skb, struct sock *sk, struct sk_buff *skb)
 	return 0;
 }
 
+static __always_inline struct event *answered_with_reset(const struct sk_buff *skb)
+{
+	struct window w = window_of(skb, skb->network_header);
+	struct packet p;
+	struct track t;
+	struct event *e;
+
+	if (!identify((u64)skb, &w, &p, &t))
+		return NULL;
+	e = start_event(POINT_RESET_SENT, sizeof(*e));
+	if (!e)
+		return NULL;
+	fill_device(e, skb->dev);
+	fill_skb(e, skb, &p, &t);
+	return e;
+}
+
 /* The skb is the packet that is answered with a reset; there is none when a closing socket sends one. */
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(tcp_send_reset, struct sock *sk, struct sk_buff *skb)
 {
-	struct packet p = {};
-	struct track t = {};
-	struct window w;
-	struct event *e;
+	struct event *e = NULL;
 
-	if (!skb) {
-		e = sk ? socket_event(sk, POINT_RESET_SENT) : NULL;
-		if (!e)
-			return 0;
-	} else {
-		w = window_of(skb, skb->network_header);
-		if (!identify((u64)skb, &w, &p, &t))
-			return 0;
-		e = start_event(POINT_RESET_SENT, sizeof(*e));
-		if (!e)
-			return 0;
-		fill_device(e, skb->dev);
-		fill_skb(e, skb, &p, &t);
-	}
+	if (skb)
+		e = answered_with_reset(skb);
+	else if (sk)
+		e = socket_event(sk, POINT_RESET_SENT);
+	if (!e)
+		return 0;
 	if (send_reset_args >= 3)
 		e->reason = (u32)ctx[2];
 	bpf_ringbuf_submit(e, 0);

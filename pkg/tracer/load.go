@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -50,7 +51,6 @@ func Start(o Options) (*Tracer, error) {
 		return nil, &FeatureError{What: "BTF (/sys/kernel/btf/vmlinux)", Next: "use a kernel built with CONFIG_DEBUG_INFO_BTF", Err: err}
 	}
 	t := &Tracer{names: newKernelNames(kernel)}
-	go t.names.load.Do(t.names.readKallsyms)
 	spec, err := loadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
@@ -71,6 +71,7 @@ func Start(o Options) (*Tracer, error) {
 		return nil, err
 	}
 	t.attached = time.Since(begin)
+	go t.names.load.Do(t.names.readKallsyms) // the first drop should not wait for it
 	return t, nil
 }
 
@@ -136,18 +137,9 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options) error {
 	return nil
 }
 
-// load loads everything at once, which is fast. When the verifier refuses a program, the programs are loaded one by one over shared
-// maps, so that only the refused one is lost.
+// load creates the maps and then loads each program on its own over them, side by side: the verifier's time is most of the start, and
+// a program that it refuses is lost alone.
 func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
-	coll, err := ebpf.NewCollection(spec)
-	if err == nil {
-		t.coll = coll
-		return nil
-	}
-	var ve *ebpf.VerifierError
-	if !errors.As(err, &ve) {
-		return explainLoad(err)
-	}
 	programs := spec.Programs
 	spec.Programs = map[string]*ebpf.ProgramSpec{}
 	base, err := ebpf.NewCollection(spec)
@@ -155,22 +147,44 @@ func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
 		return explainLoad(err)
 	}
 	t.coll = base
+	var (
+		wg      sync.WaitGroup
+		mu      sync.Mutex
+		refused error
+		slots   = make(chan struct{}, runtime.GOMAXPROCS(0))
+	)
 	for name, p := range programs {
-		one := *spec
-		one.Programs = map[string]*ebpf.ProgramSpec{name: p}
-		c, err := ebpf.NewCollectionWithOptions(&one, ebpf.CollectionOptions{MapReplacements: base.Maps})
-		if err != nil {
-			t.blind(name, lastLine(err))
-			continue
-		}
-		base.Programs[name] = c.DetachProgram(name)
-		c.Close()
+		wg.Go(func() {
+			slots <- struct{}{}
+			prog, err := loadOne(spec, base.Maps, name, p)
+			<-slots
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				refused = err
+				t.blind(name, lastLine(err))
+				return
+			}
+			base.Programs[name] = prog
+		})
 	}
+	wg.Wait()
 	if len(base.Programs) == 0 {
 		base.Close()
-		return &FeatureError{What: "the verifier's consent to any program", Next: "report this kernel with the output of 'nettrace doctor'", Err: ve}
+		return explainLoad(refused)
 	}
 	return nil
+}
+
+func loadOne(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map, name string, p *ebpf.ProgramSpec) (*ebpf.Program, error) {
+	one := *spec
+	one.Programs = map[string]*ebpf.ProgramSpec{name: p}
+	c, err := ebpf.NewCollectionWithOptions(&one, ebpf.CollectionOptions{MapReplacements: maps})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.DetachProgram(name), nil
 }
 
 func (t *Tracer) blind(program, why string) {
