@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journey
+
+import (
+	"github.com/nettrace-io/nettrace/pkg/tracer"
+)
+
+// flight is a packet under way.
+type flight struct {
+	j    Journey
+	ids  []uint64
+	last uint64 // time of the last event
+
+	tuple   tracer.Tuple // as it is now
+	outer   tracer.Tuple // the tunnel's packet now, invalid outside of tunnels
+	ipid    uint16
+	seq     uint32
+	flags   uint8
+	payload uint16
+
+	lastNS  uint32
+	away    bool         // last seen outside of every scope
+	hold    tracer.Event // a step whose meaning the next event decides: a queue, a route that one table does not have
+	icmp    string       // the ICMP error that this node sent about it
+	reset   string       // the reason of the reset that answered it
+	hasRST  bool
+	local   bool // the kernel or the addresses say that it is where it was going
+	waiting bool
+	over    bool
+	cut     bool // more hops than are kept
+}
+
+func newFlight(a *Assembler, e *tracer.Event) *flight {
+	f := &flight{ids: []uint64{e.ID}, last: e.Time, tuple: e.Tuple, ipid: e.IPID, seq: e.Seq, flags: e.TCPFlags, payload: e.Payload, lastNS: e.NetNS}
+	f.outer = e.Outer
+	f.j = Journey{ID: a.nextID, Direction: directions[e.Dir], Attempt: a.attempt(e), Packet: packetOf(e), Start: e.Time}
+	f.j.Hops = make([]Hop, 0, 24)
+	return f
+}
+
+var directions = map[tracer.Direction]Direction{
+	tracer.DirRequest: Request, tracer.DirReply: Reply, tracer.DirRelated: Related, tracer.DirNone: Related,
+}
+
+// visited reports whether the journey was already at the device and stage of an event: then another packet is there.
+func (f *flight) visited(e *tracer.Event) bool {
+	for i := range f.j.Hops {
+		h := &f.j.Hops[i]
+		if h.NetNS == e.NetNS && h.Ifindex == e.Ifindex && h.Func == tracer.FuncOf(e.Point) {
+			return true
+		}
+	}
+	return false
+}
+
+// step adds what one event means to the journey.
+func (f *flight) step(a *Assembler, e *tracer.Event) {
+	f.release(a, e)
+	if e.Point != tracer.PointConsume && e.Point != tracer.PointNeighSend && e.Point != tracer.PointNeighDead {
+		f.changes(a, e)
+	}
+	switch e.Point {
+	case tracer.PointRX, tracer.PointTX:
+		f.device(a, e)
+	case tracer.PointQueue:
+		f.hold = *e
+		f.waiting = true
+	case tracer.PointFIB, tracer.PointFIB6:
+		f.route(a, e)
+	case tracer.PointNeighSend, tracer.PointNeighDead:
+		f.neighbour(a, e)
+	case tracer.PointICMP:
+		f.icmp = icmpName(e.Tuple.Src.Is6() && !e.Tuple.Src.Is4In6(), e.ICMPType, e.ICMPCode)
+	case tracer.PointResetSent:
+		f.hasRST, f.reset = true, e.Reason
+	case tracer.PointDrop:
+		f.drop(a, e)
+	case tracer.PointConsume:
+		f.consume(a, e)
+	}
+}
+
+// changes adds the steps that show only in their effect: a translation, a tunnel entered or left.
+func (f *flight) changes(a *Assembler, e *tracer.Event) {
+	if e.HasPacket || e.Outer.Valid() {
+		f.tunnel(a, e)
+	}
+	if e.Tuple.Valid() && e.Tuple != f.tuple {
+		f.nat(a, e)
+	}
+}
+
+func (f *flight) tunnel(a *Assembler, e *tracer.Event) {
+	switch {
+	case e.Outer.Valid() && !f.outer.Valid() && e.HasPacket:
+		h := f.hop(a, e, StageTunnel)
+		if p := f.lastHop(); p != nil && p.NetNS == e.NetNS && p.Stage == StageDeviceTx {
+			h.Dev, h.DevKind, h.Ifindex = p.Dev, p.DevKind, p.Ifindex
+		}
+		h.Func, h.Backend = "", ""
+		h.Tunnel = &Tunnel{Type: "vxlan", Op: "encap", VNI: e.VNI, Outer: tupleOf(&e.Outer)}
+		f.outer = e.Outer
+		f.add(h)
+	case !e.Outer.Valid() && f.outer.Valid() && e.HasPacket:
+		h := f.hop(a, e, StageTunnel)
+		h.Func, h.Backend = "", ""
+		h.Tunnel = &Tunnel{Type: "vxlan", Op: "decap", VNI: f.vni(), Outer: tupleOf(&f.outer)}
+		f.outer = tracer.Tuple{}
+		f.add(h)
+	case e.HasPacket:
+		f.outer = e.Outer
+	}
+}
+
+// vni is that of the tunnel the packet entered last.
+func (f *flight) vni() uint32 {
+	for i := len(f.j.Hops) - 1; i >= 0; i-- {
+		if t := f.j.Hops[i].Tunnel; t != nil {
+			return t.VNI
+		}
+	}
+	return 0
+}
+
+func (f *flight) nat(a *Assembler, e *tracer.Event) {
+	undo := e.CTInfo >= ctIsReply
+	add := func(kind string, from, to tracer.Tuple, side func(tracer.Tuple) string) {
+		h := f.hop(a, e, StageNAT)
+		h.Func, h.Backend, h.Dev, h.DevKind, h.Ifindex = "", "", "", "", 0
+		h.NAT = &NAT{Type: kind, From: side(from), To: side(to), Undo: undo}
+		t := tupleOf(&to)
+		h.Tuple = &t
+		f.add(h)
+	}
+	now := f.tuple
+	if e.Tuple.Dst != now.Dst || e.Tuple.Dport != now.Dport {
+		to := now
+		to.Dst, to.Dport = e.Tuple.Dst, e.Tuple.Dport
+		add(pick(undo, "snat", "dnat"), now, to, destination)
+		now = to
+	}
+	if e.Tuple.Src != now.Src || e.Tuple.Sport != now.Sport {
+		add(pick(undo, "dnat", "snat"), now, e.Tuple, source)
+	}
+	f.tuple = e.Tuple
+	f.local = false
+}
+
+func pick(first bool, a, b string) string {
+	if first {
+		return a
+	}
+	return b
+}
+
+func (f *flight) device(a *Assembler, e *tracer.Event) {
+	f.waiting = false
+	stage := StageDeviceRx
+	if e.Point == tracer.PointTX {
+		stage = StageDeviceTx
+	}
+	if e.Kind == "bridge" {
+		stage = StageBridge
+	}
+	h := f.hop(a, e, stage)
+	f.add(h)
+	f.local = e.Point == tracer.PointRX && e.Kind != "bridge" && !e.Outer.Valid() && a.opt.IsLocal != nil && a.opt.IsLocal(e.NetNS, e.Tuple.Dst)
+}
+
+// route adds a lookup's result. A table without the route (EAGAIN) waits for the lookup in the next table.
+func (f *flight) route(a *Assembler, e *tracer.Event) {
+	if e.Err == -eAGAIN {
+		f.hold = *e
+		return
+	}
+	h := f.routeHop(a, e)
+	if p := f.lastHop(); p != nil && p.Stage == StageRoute && p.NetNS == h.NetNS && *p.Route == *h.Route && (p.Outer == nil) == (h.Outer == nil) {
+		return
+	}
+	if e.Local && !e.Outer.Valid() {
+		f.local = true
+	}
+	f.add(h)
+}
+
+func (f *flight) routeHop(a *Assembler, e *tracer.Event) Hop {
+	h := f.hop(a, e, StageRoute)
+	h.Dev, h.DevKind, h.Ifindex = "", "", 0
+	h.Route = &Route{Table: e.Table, OIF: e.OIF, Gateway: e.Gateway, Local: e.Local, Error: routeError(e)}
+	return h
+}
+
+// release adds the step that was held back, unless the event shows that it meant nothing: the queue let the packet through at once, the
+// next table had the route.
+func (f *flight) release(a *Assembler, e *tracer.Event) {
+	held := f.hold
+	f.hold = tracer.Event{}
+	switch held.Point {
+	case tracer.PointQueue:
+		const notable = 1e6 // ns in a queue that are worth a line
+		if e != nil && e.Point == tracer.PointTX && e.Ifindex == held.Ifindex && e.Time-held.Time < notable {
+			return
+		}
+		f.add(f.hop(a, &held, StageQdisc))
+	case tracer.PointFIB, tracer.PointFIB6:
+		if e != nil && e.Point == held.Point && e.NetNS == held.NetNS {
+			return
+		}
+		f.add(f.routeHop(a, &held))
+	}
+}
+
+func (f *flight) neighbour(a *Assembler, e *tracer.Event) {
+	f.waiting = true
+	h := f.hop(a, e, StageNeighbour)
+	h.Route = &Route{OIF: e.Dev, Gateway: e.Gateway}
+	if e.Point == tracer.PointNeighDead {
+		h.Route.Error = "EHOSTUNREACH"
+	}
+	f.add(h)
+}
+
+func (f *flight) drop(a *Assembler, e *tracer.Event) {
+	if f.noise(e) {
+		f.deliver(a, e, "socket")
+		return
+	}
+	h := f.hop(a, e, StageDrop)
+	h.Reason, h.Location = e.Reason, e.Location
+	h.Stack = dropStack(e.Stack, e.Location)
+	h.Hook = hookOf(h.Stack, e.Location)
+	h.ICMP = f.icmp
+	h.Verdict = "drop"
+	f.j.End, f.j.EndWhy = Dropped, "drop"
+	if rejected := f.hasRST || (f.icmp != "" && (h.Hook != "" || e.Reason == "NO_SOCKET")); rejected {
+		h.Verdict = "reject"
+		f.j.End, f.j.EndWhy = Rejected, "reject"
+	}
+	f.add(h)
+	a.drops = append(a.drops, Drop{Journey: f.j.ID, Time: e.Time, Hop: f.j.Hops[len(f.j.Hops)-1]})
+	f.over = true
+}
+
+// consume is a normal end: at the socket, or behind the last device that this kernel has.
+func (f *flight) consume(a *Assembler, e *tracer.Event) {
+	if f.local {
+		f.deliver(a, e, "socket")
+	}
+}
+
+// deliver ends the journey at its socket.
+func (f *flight) deliver(a *Assembler, e *tracer.Event, why string) {
+	h := f.hop(a, e, StageSocket)
+	if e.Dev == "" {
+		f.atLast(a, &h)
+	}
+	f.add(h)
+	f.j.End, f.j.EndWhy = Delivered, why
+	f.over = true
+}
+
+// finish ends a journey without further news.
+func (f *flight) finish(a *Assembler) {
+	f.release(a, nil)
+	if f.j.End != "" {
+		return
+	}
+	p := f.lastHop()
+	switch {
+	case f.local:
+		f.deliver(a, &tracer.Event{Time: f.last, NetNS: f.lastNS}, "reached its namespace")
+		f.j.Hops[len(f.j.Hops)-1].Func = ""
+		f.j.Hops[len(f.j.Hops)-1].Backend = ""
+	case p != nil && p.Stage == StageDeviceTx && (f.away || !a.pod(p.NetNS)):
+		f.j.End, f.j.EndWhy = LeftNode, "no further sight"
+	default:
+		f.j.End, f.j.EndWhy = Open, "no further sight"
+	}
+}
+
+// pod reports whether a namespace is known to be no node's host namespace: a packet does not leave the node there.
+func (a *Assembler) pod(netns uint32) bool {
+	p, ok := a.opt.Places[netns]
+	return ok && p.Where.Kind != "host"
+}
+
+// hop has what every step of an event has.
+func (f *flight) hop(a *Assembler, e *tracer.Event, stage Stage) Hop {
+	netns := e.NetNS
+	if netns == 0 {
+		netns = f.lastNS
+	}
+	h := Hop{T: int64(e.Time - f.j.Start), NetNS: netns, Dev: e.Dev, DevKind: e.Kind, Ifindex: e.Ifindex, Stage: stage,
+		Func: tracer.FuncOf(e.Point), Backend: tracer.BackendTracepoint, Mark: e.Mark}
+	h.Node, h.Where = a.place(netns)
+	if e.Outer.Valid() {
+		t := tupleOf(&e.Outer)
+		h.Outer = &t
+	}
+	if e.HasCT {
+		h.CT = conntrackOf(e)
+	} else if e.HasPacket && e.CTInfo == ctUntracked {
+		h.CT = &CT{State: "UNTRACKED"}
+	}
+	if e.IPLen != 0 && e.HasPacket && e.IPLen != f.j.Packet.Len {
+		h.Len = e.IPLen
+	}
+	return h
+}
+
+// atLast puts a hop at the device of the one before it.
+func (f *flight) atLast(a *Assembler, h *Hop) {
+	if p := f.lastHop(); p != nil {
+		h.NetNS = p.NetNS
+		h.Node, h.Where = a.place(h.NetNS)
+	}
+}
+
+func (f *flight) add(h Hop) {
+	if len(f.j.Hops) >= maxHops {
+		f.cut = true
+		return
+	}
+	f.j.Hops = append(f.j.Hops, h)
+}
+
+func (f *flight) lastHop() *Hop {
+	if len(f.j.Hops) == 0 {
+		return nil
+	}
+	return &f.j.Hops[len(f.j.Hops)-1]
+}
