@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journey
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Describe fills the What of every hop: one plain sentence, in the kernel's and Kubernetes' own words.
+func Describe(j *Journey) {
+	for i := range j.Hops {
+		j.Hops[i].What = sentence(j, i)
+	}
+}
+
+func sentence(j *Journey, i int) string {
+	h := &j.Hops[i]
+	switch h.Stage {
+	case StageDeviceTx:
+		return transmitted(h)
+	case StageDeviceRx:
+		return received(h)
+	case StageBridge:
+		return bridged(h)
+	case StageNAT:
+		return translated(h)
+	case StageRoute:
+		return routed(h)
+	case StageNeighbour:
+		return fmt.Sprintf("waits for the MAC address of %s on %s", h.Route.Gateway, h.Route.OIF)
+	case StageTunnel:
+		if h.Tunnel.Op == "decap" {
+			return fmt.Sprintf("taken out of VXLAN VNI %d", h.Tunnel.VNI)
+		}
+		return fmt.Sprintf("put into VXLAN VNI %d, %s to %s", h.Tunnel.VNI, h.Tunnel.Outer.Src, endpoint(h.Tunnel.Outer.Dst, h.Tunnel.Outer.Dport))
+	case StageQdisc:
+		return "waits in the queue of " + h.Dev
+	case StageSocket:
+		return arrived(j, h)
+	case StageDrop:
+		return dropped(h)
+	}
+	return string(h.Stage)
+}
+
+func transmitted(h *Hop) string {
+	switch {
+	case h.Outer != nil:
+		return fmt.Sprintf("sent out of %s inside VXLAN", h.Dev)
+	case h.DevKind == "vxlan":
+		return fmt.Sprintf("handed to the tunnel device %s", h.Dev)
+	case h.DevKind == "loopback":
+		return "sent over loopback"
+	}
+	return fmt.Sprintf("sent out of %s (%s)", h.Dev, h.DevKind)
+}
+
+func received(h *Hop) string {
+	switch {
+	case h.Outer != nil:
+		return fmt.Sprintf("received at %s inside VXLAN", h.Dev)
+	case h.DevKind == "vxlan":
+		return fmt.Sprintf("comes out of the tunnel device %s", h.Dev)
+	}
+	return fmt.Sprintf("received at %s (%s)", h.Dev, h.DevKind)
+}
+
+func bridged(h *Hop) string {
+	if h.Func == "net_dev_start_xmit" {
+		return fmt.Sprintf("handed to the bridge %s", h.Dev)
+	}
+	return fmt.Sprintf("up from the bridge %s to its node", h.Dev)
+}
+
+func translated(h *Hop) string {
+	side := "destination"
+	if (h.NAT.Type == "dnat") == h.NAT.Undo {
+		side = "source"
+	}
+	kind := strings.ToUpper(h.NAT.Type)
+	if h.NAT.Undo {
+		return fmt.Sprintf("%s undone: %s %s becomes %s again", kind, side, h.NAT.From, h.NAT.To)
+	}
+	s := fmt.Sprintf("%s: %s %s becomes %s", kind, side, h.NAT.From, h.NAT.To)
+	if h.Ref != nil {
+		s += " for " + h.Ref.String()
+	}
+	return s
+}
+
+func routed(h *Hop) string {
+	r := h.Route
+	what := "routed"
+	if h.Outer != nil {
+		what = "tunnel packet routed"
+	}
+	switch {
+	case r.Error == "EINVAL":
+		return fmt.Sprintf("a blackhole route takes it (table %s)", tableName(r.Table))
+	case r.Error != "":
+		return fmt.Sprintf("no route (%s, table %s)", r.Error, tableName(r.Table))
+	case r.Local:
+		return what + ": for this namespace"
+	case r.Gateway.IsValid() && !r.Gateway.IsUnspecified():
+		return fmt.Sprintf("%s via %s to %s", what, r.Gateway, r.OIF)
+	}
+	return fmt.Sprintf("%s to %s, directly connected", what, r.OIF)
+}
+
+// tableName is the name of the tables that the kernel makes (rt_tables in iproute2).
+func tableName(t uint32) string {
+	switch t {
+	case 253:
+		return "default"
+	case 254:
+		return "main"
+	case 255:
+		return "local"
+	}
+	return fmt.Sprint(t)
+}
+
+func arrived(j *Journey, h *Hop) string {
+	switch {
+	case j.EndWhy == "connection established" || h.Func == "inet_sock_set_state":
+		return "delivered: the TCP connection is established"
+	case h.Func == "tcp_receive_reset":
+		return "delivered: the TCP socket took the reset"
+	case j.Direction == Related:
+		return "delivered to the sender of the packet that it is about"
+	case j.Packet.Proto == "icmp":
+		return "delivered: ICMP " + j.Packet.ICMP
+	}
+	return "delivered to the " + j.Packet.Proto + " layer"
+}
+
+func dropped(h *Hop) string {
+	word := "dropped"
+	if h.Verdict == "reject" {
+		word = "rejected"
+	}
+	s := word + " in " + pick(h.Location != "", h.Location, "the kernel")
+	if h.Hook != "" {
+		s = word + " by netfilter in " + h.Hook
+	}
+	if h.Dev != "" {
+		s += " at " + h.Dev
+	}
+	if h.Reason != "" {
+		s += ", reason " + h.Reason
+	}
+	if h.ICMP != "" {
+		s += "; answered with ICMP " + h.ICMP
+	}
+	return s
+}
+
+// String is "svc/shop/web:http" and the like.
+func (r *Ref) String() string {
+	kind := map[string]string{"Service": "svc", "Pod": "pod", "Node": "node", "NetworkPolicy": "networkpolicy"}[r.Kind]
+	if kind == "" {
+		kind = strings.ToLower(r.Kind)
+	}
+	parts := []string{kind}
+	if r.Namespace != "" {
+		parts = append(parts, r.Namespace)
+	}
+	s := strings.Join(append(parts, r.Name), "/")
+	if r.Port != "" {
+		s += ":" + r.Port
+	}
+	return s
+}
