@@ -112,6 +112,11 @@ type Rule struct {
 	Comment   string `json:"comment,omitempty"`
 	Verdict   string `json:"verdict,omitempty"`
 	Certainty string `json:"certainty"` // exact, inferred
+	// Alternatives is the number of other rules that fit as well.
+	Alternatives int `json:"alternatives,omitempty"`
+	// Owner is who wrote the rule: kube-proxy, Calico, "node firewall"; Policy is true when the rule enforces NetworkPolicies.
+	Owner  string `json:"owner,omitempty"`
+	Policy bool   `json:"policy,omitempty"`
 }
 
 // Route is the result of a route lookup. Local is true when the kernel decided that the packet is for this namespace.

@@ -41,8 +41,7 @@ type Link struct {
 	Up        bool           `json:"up"`             // IFF_UP
 	Oper      string         `json:"oper,omitempty"` // operstate: up, down, lowerlayerdown, unknown
 	Master    int            `json:"master,omitempty"`
-	PeerIndex int            `json:"peerIndex,omitempty"` // veth: ifindex of the peer (in PeerNetNS)
-	PeerNetNS uint32         `json:"peerNetns,omitempty"` // inode of the peer's namespace, 0 when it is not among those read
+	PeerIndex int            `json:"peerIndex,omitempty"` // veth: ifindex of the peer in its namespace
 	MAC       string         `json:"mac,omitempty"`
 	Addrs     []netip.Prefix `json:"addrs,omitempty"`
 	Hairpin   *bool          `json:"hairpin,omitempty"` // bridge ports only
@@ -87,8 +86,6 @@ type FDBEntry struct {
 type Socket struct {
 	Proto   string         `json:"proto"` // tcp, udp
 	Local   netip.AddrPort `json:"local"`
-	Process string         `json:"process,omitempty"`
-	PID     int            `json:"pid,omitempty"`
 	RecvQ   uint32         `json:"recvq,omitempty"`
 	SendQ   uint32         `json:"sendq,omitempty"` // TCP listener: backlog limit
 }

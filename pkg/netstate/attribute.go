@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netstate
+
+import (
+	"net/netip"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
+)
+
+// Attribute finds the rules behind a journey's drops and translations in the snapshot and puts them into its hops. They are inferred: the
+// rules are evaluated over the packet as it was at the hook. A nil snapshot changes nothing.
+func Attribute(s *Snapshot, j *journey.Journey) {
+	for i := range j.Hops {
+		h := &j.Hops[i]
+		n := s.ByInode(h.NetNS)
+		if n == nil {
+			continue
+		}
+		switch {
+		case h.Stage == journey.StageDrop && h.Hook != "":
+			fill(h, ruleset.Find(n.Rulesets, dropQuestion(n, j, i)))
+		case h.Stage == journey.StageNAT && !h.NAT.Undo:
+			natRule(n, j, i)
+		}
+	}
+}
+
+func fill(h *journey.Hop, found []ruleset.Found) {
+	if len(found) == 0 {
+		return
+	}
+	f := found[0]
+	h.Rule = &journey.Rule{Backend: f.Backend, Family: f.Family, Table: f.Table, Chain: f.Chain, Number: f.Number, Text: f.Text, Comment: f.Comment,
+		Verdict: f.Verdict, Certainty: "inferred", Alternatives: len(found) - 1, Owner: f.Owner.By, Policy: f.Owner.Policy}
+	if f.Owner.Service != "" {
+		h.Ref = &journey.Ref{Kind: "Service", Namespace: f.Owner.Namespace, Name: f.Owner.Service, Port: f.Owner.Port}
+	}
+}
+
+// dropQuestion asks for the rule that dropped at hop i. nft_do_chain as the place means nft's machinery, nf_hook_slow the legacy one's.
+func dropQuestion(n *Namespace, j *journey.Journey, i int) ruleset.Question {
+	h := &j.Hops[i]
+	q := ruleset.Question{Hook: h.Hook, Verdict: "drop", Reject: h.Verdict == "reject", Packet: packetAt(n, j, i)}
+	switch h.Location {
+	case "nf_hook_slow":
+		q.Backend = "iptables-legacy"
+	case "nft_do_chain":
+		q.Backend = "iptables-nft"
+	}
+	return q
+}
+
+// packetAt is the packet as the rules saw it: inside a tunnel they see the packet that carries it.
+func packetAt(n *Namespace, j *journey.Journey, i int) ruleset.Packet {
+	h := &j.Hops[i]
+	t := j.TupleAt(i)
+	p := ruleset.Packet{Proto: j.Packet.Proto, Mark: h.Mark, SYN: j.Packet.Flags == "SYN"}
+	if h.Outer != nil {
+		t, p.Proto, p.SYN = *h.Outer, "udp", false
+	}
+	p.Src, p.Dst, p.Sport, p.Dport = t.Src, t.Dst, t.Sport, t.Dport
+	if h.CT != nil {
+		p.CTState, p.CTStatus = h.CT.State, h.CT.Status
+	}
+	src, dst := n.IsLocal(t.Src), n.IsLocal(t.Dst)
+	p.LocalSrc, p.LocalDst = &src, &dst
+	p.In, p.Out, p.PhysIn = devices(j, i)
+	hook := h.Hook
+	if hook == "INPUT" || hook == "PREROUTING" {
+		p.Out = ""
+	}
+	if hook == "OUTPUT" {
+		p.In, p.PhysIn = "", ""
+	}
+	return p
+}
+
+// devices reads from the hops before i in the same namespace where the packet came in and where its route leads.
+func devices(j *journey.Journey, i int) (in, out, physIn string) {
+	netns := j.Hops[i].NetNS
+	for k := 0; k < i; k++ {
+		h := &j.Hops[k]
+		if h.NetNS != netns {
+			in, out, physIn = "", "", ""
+			continue
+		}
+		switch {
+		case h.Stage == journey.StageDeviceRx:
+			in, physIn = h.Dev, ""
+		case h.Stage == journey.StageBridge && h.Func == "netif_receive_skb":
+			in, physIn = h.Dev, in
+		case h.Stage == journey.StageRoute && h.Route != nil:
+			out = h.Route.OIF
+		}
+	}
+	return in, out, physIn
+}
+
+// natRule finds the rule of a translation. A destination is translated before routing, or on output when the packet starts here; a source
+// after routing.
+func natRule(n *Namespace, j *journey.Journey, i int) {
+	h := &j.Hops[i]
+	before := i - 1
+	p := packetAt(n, j, i)
+	t := j.Packet.Tuple
+	if before >= 0 {
+		t = j.TupleAt(before)
+	}
+	p.Src, p.Dst, p.Sport, p.Dport = t.Src, t.Dst, t.Sport, t.Dport
+	dst := n.IsLocal(p.Dst)
+	p.LocalDst = &dst
+	p.CTState, p.CTStatus = "NEW", nil
+	q := ruleset.Question{Hook: "PREROUTING", Verdict: "dnat", To: h.NAT.To, Packet: p}
+	if h.NAT.Type != "dnat" {
+		q.Hook, q.Verdict = "POSTROUTING", "snat"
+		fill(h, ruleset.Find(n.Rulesets, q))
+		if h.Rule != nil && h.Rule.Verdict == "MASQUERADE" {
+			h.NAT.Type = "masquerade"
+		}
+		return
+	}
+	q.Packet.Mark = 0
+	if p.In == "" {
+		q.Hook = "OUTPUT"
+	}
+	fill(h, ruleset.Find(n.Rulesets, q))
+}
+
+// LocalIn is the assembler's question whether an address belongs to a namespace.
+func (s *Snapshot) LocalIn() func(uint32, netip.Addr) bool {
+	sets := map[uint32]map[netip.Addr]bool{}
+	if s == nil {
+		return nil
+	}
+	for i := range s.Namespaces {
+		set := map[netip.Addr]bool{}
+		for _, l := range s.Namespaces[i].Links {
+			for _, a := range l.Addrs {
+				set[a.Addr()] = true
+			}
+		}
+		sets[s.Namespaces[i].Inode] = set
+	}
+	return func(netns uint32, a netip.Addr) bool { return sets[netns][a] }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netstate
+
+import "net/netip"
+
+// ByInode finds a namespace; nil when the snapshot does not have it. All queries work on a nil snapshot.
+func (s *Snapshot) ByInode(inode uint32) *Namespace {
+	if s == nil {
+		return nil
+	}
+	for i := range s.Namespaces {
+		if s.Namespaces[i].Inode == inode && inode != 0 {
+			return &s.Namespaces[i]
+		}
+	}
+	return nil
+}
+
+// Owner is a device that has an address.
+type Owner struct {
+	NS   *Namespace
+	Link *Link
+}
+
+// OwnersOf lists where an address is configured.
+func (s *Snapshot) OwnersOf(a netip.Addr) []Owner {
+	if s == nil {
+		return nil
+	}
+	var out []Owner
+	for i := range s.Namespaces {
+		n := &s.Namespaces[i]
+		for k := range n.Links {
+			if n.Links[k].has(a) {
+				out = append(out, Owner{n, &n.Links[k]})
+			}
+		}
+	}
+	return out
+}
+
+// Host is the host namespace of a node; nil when it is not in the snapshot.
+func (s *Snapshot) Host(node string) *Namespace {
+	if s == nil {
+		return nil
+	}
+	for i := range s.Namespaces {
+		if s.Namespaces[i].Host && s.Namespaces[i].Node == node {
+			return &s.Namespaces[i]
+		}
+	}
+	return nil
+}
+
+func (l *Link) has(a netip.Addr) bool {
+	for _, p := range l.Addrs {
+		if p.Addr() == a {
+			return true
+		}
+	}
+	return false
+}
+
+// Link finds a device by name, nil when there is none. It works on a nil namespace.
+func (n *Namespace) Link(name string) *Link {
+	if n == nil {
+		return nil
+	}
+	for i := range n.Links {
+		if n.Links[i].Name == name {
+			return &n.Links[i]
+		}
+	}
+	return nil
+}
+
+// LinkByIndex finds a device by ifindex.
+func (n *Namespace) LinkByIndex(index int) *Link {
+	if n == nil {
+		return nil
+	}
+	for i := range n.Links {
+		if n.Links[i].Index == index {
+			return &n.Links[i]
+		}
+	}
+	return nil
+}
+
+// IsLocal reports whether an address is one of the namespace's own.
+func (n *Namespace) IsLocal(a netip.Addr) bool {
+	if n == nil {
+		return false
+	}
+	for i := range n.Links {
+		if n.Links[i].has(a) {
+			return true
+		}
+	}
+	return a.IsLoopback()
+}
+
+// RouteFor is the route that the tables local, main and default have for an address: the longest prefix. Policy rules are not looked at.
+func (n *Namespace) RouteFor(a netip.Addr) (Route, bool) {
+	if n == nil {
+		return Route{}, false
+	}
+	for _, table := range []int{255, 254, 253} {
+		best := -1
+		for i := range n.Routes {
+			r := &n.Routes[i]
+			if r.Table == table && r.Type != "broadcast" && r.Dst.Contains(a) && (best < 0 || r.Dst.Bits() > n.Routes[best].Dst.Bits()) {
+				best = i
+			}
+		}
+		if best >= 0 {
+			return n.Routes[best], true
+		}
+	}
+	return Route{}, false
+}
+
+// Neigh finds a neighbour entry.
+func (n *Namespace) Neigh(dev string, a netip.Addr) (Neigh, bool) {
+	if n != nil {
+		for _, x := range n.Neighs {
+			if x.Dev == dev && x.IP == a {
+				return x, true
+			}
+		}
+	}
+	return Neigh{}, false
+}
+
+// HasFDB reports whether a device forwards frames for a MAC address.
+func (n *Namespace) HasFDB(dev, mac string) bool {
+	if n != nil {
+		for _, f := range n.FDB {
+			if f.Dev == dev && f.MAC == mac {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Listeners are the sockets of a protocol that wait for traffic.
+func (n *Namespace) Listeners(proto string) []Socket {
+	var out []Socket
+	if n != nil {
+		for _, s := range n.Sockets {
+			if s.Proto == proto {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netstate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	vns "github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/nettrace-io/nettrace/internal/netns"
+)
+
+// Ref names a namespace to read.
+type Ref struct {
+	Path string // of the namespace file
+	Name string
+	Node string
+	Host bool
+}
+
+// maxEntries bounds each list of a namespace.
+const maxEntries = 20000
+
+// parallel namespaces at a time: each costs a thread.
+const parallel = 4
+
+// Read takes a snapshot of the namespaces. A namespace that cannot be read is there with the reason in Unread.
+func Read(ctx context.Context, refs []Ref) *Snapshot {
+	s := &Snapshot{Namespaces: make([]Namespace, len(refs))}
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) == nil {
+		s.TimeNS = uint64(ts.Nano())
+	}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, parallel)
+	for i, r := range refs {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			s.Namespaces[i] = readNamespace(ctx, r)
+		})
+	}
+	wg.Wait()
+	return s
+}
+
+// reader collects one namespace.
+type reader struct {
+	n  *Namespace
+	nl *netlink.Handle
+}
+
+func (r *reader) unread(what string, err error) {
+	if err != nil {
+		r.n.Unread = append(r.n.Unread, fmt.Sprintf("%s could not be read: %v", what, err))
+	}
+}
+
+func readNamespace(ctx context.Context, ref Ref) Namespace {
+	n := Namespace{Name: ref.Name, Node: ref.Node, Host: ref.Host}
+	ino, err := netns.Inode(ref.Path)
+	if err != nil {
+		n.Unread = []string{err.Error()}
+		return n
+	}
+	n.Inode = ino
+	r := &reader{n: &n}
+	fd, err := vns.GetFromPath(ref.Path)
+	if err != nil {
+		r.unread("the namespace", err)
+		return n
+	}
+	defer fd.Close()
+	nl, err := netlink.NewHandleAt(fd)
+	if err != nil {
+		r.unread("the namespace's network", err)
+		return n
+	}
+	defer nl.Close()
+	r.nl = nl
+	r.links()
+	r.routes()
+	r.neighbours()
+	r.unread("sysctls and sockets", netns.Do(ref.Path, func() error {
+		r.sysctls()
+		r.sockets()
+		r.rulesets(ctx)
+		return nil
+	}))
+	return n
+}
+
+// Discover lists the namespaces of this kernel: this process's own, the named ones, and those of processes; each once.
+func Discover() []Ref {
+	seen := map[uint32]bool{}
+	var out []Ref
+	add := func(path, name string, host bool) {
+		ino, err := netns.Inode(path)
+		if err != nil || seen[ino] {
+			return
+		}
+		seen[ino] = true
+		out = append(out, Ref{Path: path, Name: name, Host: host})
+	}
+	add(netns.Self, "host", true)
+	named, _ := filepath.Glob(filepath.Join(netns.Dir, "*"))
+	sort.Strings(named)
+	for _, p := range named {
+		add(p, filepath.Base(p), false)
+	}
+	for _, pid := range processes() {
+		add(fmt.Sprintf("/proc/%d/ns/net", pid), fmt.Sprintf("pid:%d", pid), false)
+	}
+	return out
+}
+
+func processes() []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			out = append(out, pid)
+		}
+	}
+	sort.Ints(out)
+	return out
+}

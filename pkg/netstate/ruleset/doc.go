@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ruleset reads iptables rules as iptables-save prints them, finds the rule that dropped or translated a packet, and says whose
+// rule it is. It is pure: text in, answer out. A match that it does not know makes an answer uncertain, never wrong: such a rule may or
+// may not apply, and both ways are followed.
+package ruleset

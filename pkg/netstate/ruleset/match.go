@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ruleset
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Packet is a packet as it is at a hook.
+type Packet struct {
+	Proto           string // tcp, udp, icmp, sctp
+	Src, Dst        netip.Addr
+	Sport, Dport    uint16
+	In, Out         string // devices; "" when there is none at the hook
+	PhysIn, PhysOut string // bridge ports, for a bridged packet
+	Mark            uint32
+	CTState         string   // NEW, ESTABLISHED, RELATED, INVALID, UNTRACKED; "" when unknown
+	CTStatus        []string // DST_NAT, SRC_NAT
+	SYN             bool     // TCP: SYN without ACK, RST, FIN
+	LocalSrc        *bool    // the address is one of the node's own; nil when unknown
+	LocalDst        *bool
+}
+
+// answer is what a match says: no, maybe or yes.
+type answer int
+
+const (
+	no answer = iota
+	maybe
+	yes
+)
+
+func is(b bool) answer {
+	if b {
+		return yes
+	}
+	return no
+}
+
+func not(a answer) answer { return yes - a }
+
+// condition is one option of a rule: "! --dport 80" is {true, "--dport", ["80"]}.
+type condition struct {
+	negated bool
+	option  string
+	args    []string
+}
+
+// conditions cuts a rule's words into options; the target and its options come last and are returned apart.
+func conditions(words []string) (conds []condition, target []condition) {
+	negated, inTarget := false, false
+	for i := 0; i < len(words); i++ {
+		w := words[i]
+		if w == "!" {
+			negated = true
+			continue
+		}
+		if !strings.HasPrefix(w, "-") {
+			continue // belongs to nothing that is known
+		}
+		c := condition{negated: negated, option: w}
+		negated = false
+		for i+1 < len(words) && words[i+1] != "!" && (!strings.HasPrefix(words[i+1], "-") || isNumber(words[i+1]) || takesText(w)) {
+			c.args = append(c.args, words[i+1])
+			i++
+			if takesText(w) {
+				break
+			}
+		}
+		if w == "-j" || w == "-g" {
+			inTarget = true
+		}
+		if inTarget {
+			target = append(target, c)
+		} else {
+			conds = append(conds, c)
+		}
+	}
+	return conds, target
+}
+
+func isNumber(s string) bool { _, err := strconv.Atoi(s); return err == nil }
+
+func takesText(option string) bool { return option == "--comment" || option == "--log-prefix" }
+
+func (c *condition) arg(i int) string {
+	if i < len(c.args) {
+		return c.args[i]
+	}
+	return ""
+}
+
+// matches says whether the packet with its mark, which rules before may have set, meets every condition.
+func matches(conds []condition, p *Packet, mark uint32) answer {
+	a := yes
+	for i := range conds {
+		m := one(&conds[i], p, mark)
+		if conds[i].negated {
+			m = not(m)
+		}
+		a = min(a, m)
+		if a == no {
+			return no
+		}
+	}
+	return a
+}
+
+// one answers a single condition. Options that only say more about one that was answered are yes; what is not known is maybe.
+func one(c *condition, p *Packet, mark uint32) answer {
+	v := c.arg(0)
+	switch c.option {
+	case "-s", "--source":
+		return prefix(v, p.Src)
+	case "-d", "--destination":
+		return prefix(v, p.Dst)
+	case "-p", "--protocol":
+		return protocol(v, p.Proto)
+	case "-i":
+		return device(v, p.In)
+	case "-o":
+		return device(v, p.Out)
+	case "--physdev-in":
+		return device(v, p.PhysIn)
+	case "--physdev-out":
+		return device(v, p.PhysOut)
+	case "--physdev-is-bridged":
+		return is(p.PhysIn != "" && p.PhysOut != "")
+	case "--dport", "--destination-port":
+		return ports(v, p.Dport)
+	case "--sport", "--source-port":
+		return ports(v, p.Sport)
+	case "--dports", "--destination-ports":
+		return ports(v, p.Dport)
+	case "--sports", "--source-ports":
+		return ports(v, p.Sport)
+	case "--ports":
+		return max(ports(v, p.Dport), ports(v, p.Sport))
+	case "--ctstate", "--state":
+		return ctstate(v, p)
+	case "--mark":
+		return marked(v, mark)
+	case "--src-type":
+		return addrType(v, p.LocalSrc)
+	case "--dst-type":
+		return addrType(v, p.LocalDst)
+	case "--syn":
+		return is(p.SYN)
+	case "--comment", "--nfacct-name":
+		return yes
+	case "-m", "--match":
+		return module(v)
+	}
+	return maybe
+}
+
+// module: naming a match says nothing by itself, unless the match decides without options or in a way that only the kernel knows.
+func module(name string) answer {
+	switch name {
+	case "tcp", "udp", "sctp", "icmp", "icmp6", "ipv6-icmp", "comment", "conntrack", "state", "mark", "multiport", "addrtype", "physdev", "nfacct", "statistic", "limit", "set", "recent":
+		return yes // their options are answered, or maybe
+	}
+	return maybe
+}
+
+func prefix(v string, a netip.Addr) answer {
+	if p, err := netip.ParsePrefix(v); err == nil {
+		return is(p.Contains(a))
+	}
+	if x, err := netip.ParseAddr(v); err == nil {
+		return is(x == a)
+	}
+	return maybe
+}
+
+func protocol(v, proto string) answer {
+	switch v {
+	case "all", "0":
+		return yes
+	case "icmpv6", "ipv6-icmp":
+		return is(proto == "icmp")
+	}
+	return is(v == proto)
+}
+
+// device compares names; "cali+" means every name that starts so.
+func device(v, dev string) answer {
+	if start, ok := strings.CutSuffix(v, "+"); ok {
+		return is(strings.HasPrefix(dev, start) && (dev != "" || start == ""))
+	}
+	return is(v == dev)
+}
+
+// ports reads "80", "80:90" and lists of these with commas.
+func ports(v string, port uint16) answer {
+	for _, item := range strings.Split(v, ",") {
+		lo, hi, ranged := strings.Cut(item, ":")
+		from, err1 := portNumber(lo, 0)
+		to := from
+		var err2 error
+		if ranged {
+			to, err2 = portNumber(hi, 65535)
+		}
+		if err1 != nil || err2 != nil {
+			return maybe
+		}
+		if port >= from && port <= to {
+			return yes
+		}
+	}
+	return no
+}
+
+func portNumber(s string, empty uint16) (uint16, error) {
+	if s == "" {
+		return empty, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), err
+}
+
+func ctstate(v string, p *Packet) answer {
+	a := no
+	for _, s := range strings.Split(v, ",") {
+		switch {
+		case s == "DNAT":
+			a = max(a, is(slices.Contains(p.CTStatus, "DST_NAT")))
+		case s == "SNAT":
+			a = max(a, is(slices.Contains(p.CTStatus, "SRC_NAT")))
+		case p.CTState == "":
+			a = max(a, maybe)
+		default:
+			a = max(a, is(s == p.CTState))
+		}
+	}
+	return a
+}
+
+// marked reads "0x4000/0x4000" and "0x1".
+func marked(v string, mark uint32) answer {
+	value, mask, ok := cutMark(v)
+	if !ok {
+		return maybe
+	}
+	return is(mark&mask == value)
+}
+
+func cutMark(v string) (value, mask uint32, ok bool) {
+	a, b, has := strings.Cut(v, "/")
+	x, err := strconv.ParseUint(a, 0, 32)
+	if err != nil {
+		return 0, 0, false
+	}
+	m := uint64(0xffffffff)
+	if has {
+		if m, err = strconv.ParseUint(b, 0, 32); err != nil {
+			return 0, 0, false
+		}
+	}
+	return uint32(x), uint32(m), true
+}
+
+func addrType(v string, local *bool) answer {
+	if v != "LOCAL" || local == nil {
+		return maybe
+	}
+	return is(*local)
+}
