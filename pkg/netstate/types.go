@@ -84,8 +84,8 @@ type FDBEntry struct {
 
 // Socket is a listening TCP or bound UDP socket.
 type Socket struct {
-	Proto   string         `json:"proto"` // tcp, udp
-	Local   netip.AddrPort `json:"local"`
-	RecvQ   uint32         `json:"recvq,omitempty"`
-	SendQ   uint32         `json:"sendq,omitempty"` // TCP listener: backlog limit
+	Proto string         `json:"proto"` // tcp, udp
+	Local netip.AddrPort `json:"local"`
+	RecvQ uint32         `json:"recvq,omitempty"`
+	SendQ uint32         `json:"sendq,omitempty"` // TCP listener: backlog limit
 }

@@ -77,6 +77,9 @@ type Finding struct {
 	Evidence   []string
 	Fix        []string
 	Confidence Confidence
+
+	times int    // drops with this cause
+	check string // the check that found it
 }
 
 // Also is a further finding that is worth knowing but is not the verdict.
@@ -103,4 +106,17 @@ type Verdict struct {
 	Probe      *probe.Result  `json:"probe,omitempty"`
 	Journeys   []int          `json:"journeys"`
 	LostEvents uint64         `json:"lostEvents"`
+}
+
+// Title is the layer's name in text.
+func (l Layer) Title() string {
+	switch l {
+	case PodNetwork:
+		return "pod network"
+	case Application:
+		return "application & policy"
+	case DNS:
+		return "DNS"
+	}
+	return string(l)
 }

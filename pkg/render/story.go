@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package render
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
+)
+
+func init() {
+	register("story", func(w io.Writer, o Options) Renderer {
+		return &story{w: w, pal: palette(o.Color), width: o.Width, seen: map[string]int{}}
+	})
+}
+
+// story tells each packet's way for people, and at the end the verdict.
+type story struct {
+	w     io.Writer
+	pal   palette
+	width int
+	err   error
+	seen  map[string]int // shape of a way → journey that was told
+	like  int            // the journey that the ones not told look like
+	more  int
+	again int // of these, retransmissions
+}
+
+func (s *story) printf(format string, args ...any) {
+	if s.err == nil {
+		if _, err := fmt.Fprintf(s.w, format, args...); err != nil {
+			s.err = fmt.Errorf("write the story: %w", err)
+		}
+	}
+}
+
+func (s *story) Start(st Start) error {
+	dst := st.Flow.Dst
+	if a, err := netip.ParseAddr(dst); err == nil && st.Flow.Dport != 0 {
+		dst = netip.AddrPortFrom(a, st.Flow.Dport).String()
+	}
+	s.printf("%s %s\n", s.pal.paint(strong, fmt.Sprintf("%s %s → %s", st.Flow.Proto, st.Flow.Src, dst)),
+		s.pal.paint(quiet, fmt.Sprintf("on %s, kernel %s, %s", st.Node, st.Kernel, watched(st))))
+	for _, p := range st.Points {
+		if !p.Attached {
+			s.printf("%s\n", s.pal.paint(warning, "blind: "+p.Name+": "+p.Why))
+		}
+	}
+	return s.err
+}
+
+func watched(st Start) string {
+	n := 0
+	for _, p := range st.Points {
+		if p.Attached {
+			n++
+		}
+	}
+	return fmt.Sprintf("%d of %d points attached in %d ms", n, len(st.Points), st.AttachMS)
+}
+
+// Drop is told with its journey, which ends there.
+func (s *story) Drop(Drop) error { return s.err }
+
+func (s *story) Journey(j *journey.Journey) error {
+	key := shape(j)
+	if first, ok := s.seen[key]; ok {
+		if s.like != first {
+			s.flush()
+		}
+		s.like = first
+		s.more++
+		if j.Attempt > 1 {
+			s.again++
+		}
+		return s.err
+	}
+	s.flush()
+	s.seen[key] = j.ID
+	s.tell(j)
+	return s.err
+}
+
+// flush says how many packets went a way that was told.
+func (s *story) flush() {
+	if s.more == 0 {
+		return
+	}
+	what := fmt.Sprintf("%d more like #%d", s.more, s.like)
+	if s.again > 0 {
+		what += fmt.Sprintf(" (%d sent again)", s.again)
+	}
+	s.printf("\n%s\n", s.pal.paint(quiet, what))
+	s.more, s.again = 0, 0
+}
+
+// shape is equal for journeys that went the same way and met the same end.
+func shape(j *journey.Journey) string {
+	var b strings.Builder
+	fmt.Fprint(&b, j.Direction, j.End, j.Complete, j.Packet.Proto, j.Packet.Src, j.Packet.Dst)
+	for i := range j.Hops {
+		h := &j.Hops[i]
+		if h.Stage == journey.StageSocket || (h.Stage == journey.StageRoute && i == 0) {
+			continue // how the kernel tells of an end, and whether a socket had to look up a route, is no other way
+		}
+		if h.Stage == journey.StageRoute && h.Route.Error == "" {
+			continue // early demux and cached routes spare the lookup
+		}
+		fmt.Fprint(&b, "|", h.Stage, h.NetNS, h.Dev, h.Reason, h.Location)
+	}
+	return b.String()
+}
+
+func (s *story) tell(j *journey.Journey) {
+	p := &j.Packet
+	what := p.Flags
+	if p.ICMP != "" {
+		what = p.ICMP
+	}
+	title := fmt.Sprintf("#%d %s %s %s → %s", j.ID, j.Direction, strings.TrimSpace(p.Proto+" "+what), end(p.Src, p.Sport), end(p.Dst, p.Dport))
+	note := fmt.Sprintf("%d bytes", p.Len)
+	if j.Attempt > 1 {
+		note += fmt.Sprintf(", attempt %d", j.Attempt)
+	}
+	s.printf("\n%s %s\n", s.pal.paint(strong, title), s.pal.paint(quiet, note))
+	last := ""
+	for i := range j.Hops {
+		h := &j.Hops[i]
+		if place := placeOf(h); place != last {
+			s.printf("  %s\n", s.pal.paint(strong, place))
+			last = place
+		}
+		s.hop(h)
+	}
+	s.ending(j)
+}
+
+func end(a netip.Addr, port uint16) string {
+	if port == 0 {
+		return a.String()
+	}
+	return netip.AddrPortFrom(a, port).String()
+}
+
+// placeOf names where a hop is: the pod or namespace with its node.
+func placeOf(h *journey.Hop) string {
+	if h.Where == nil {
+		return fmt.Sprintf("namespace %d", h.NetNS)
+	}
+	name := h.Where.Name
+	if h.Where.Namespace != "" {
+		name = h.Where.Namespace + "/" + name
+	}
+	switch {
+	case h.Where.Kind == "host":
+		return "node " + name
+	case h.Node != "":
+		return fmt.Sprintf("%s %s on %s", h.Where.Kind, name, h.Node)
+	}
+	return h.Where.Kind + " " + name
+}
+
+func (s *story) hop(h *journey.Hop) {
+	t := tone("")
+	switch h.Stage {
+	case journey.StageNAT, journey.StageTunnel:
+		t = change
+	case journey.StageDrop:
+		t = bad
+	case journey.StageSocket:
+		t = good
+	}
+	what := Escape(h.What)
+	if t != "" {
+		what = s.pal.paint(t, h.What)
+	}
+	s.printf("    %s %-10s %s\n", s.pal.paint(quiet, fmt.Sprintf("%9.3f ms", float64(h.T)/1e6)), h.Stage, what)
+	if h.Rule != nil && (h.Stage == journey.StageDrop || h.Stage == journey.StageNAT) {
+		s.printf("    %12s %-10s %s\n", "", "", s.pal.paint(quiet, RuleText(h.Rule)))
+	}
+}
+
+// RuleText names a rule: backend, table, chain, number, text.
+func RuleText(r *journey.Rule) string {
+	what := fmt.Sprintf("rule %d: %s", r.Number, r.Text)
+	if r.Number == 0 {
+		what = "policy " + r.Verdict
+	}
+	s := fmt.Sprintf("%s %s/%s %s (%s", r.Backend, r.Table, r.Chain, what, r.Certainty)
+	if r.Alternatives > 0 {
+		s += fmt.Sprintf(", %d more fit", r.Alternatives)
+	}
+	return s + ")"
+}
+
+func (s *story) ending(j *journey.Journey) {
+	mark, t, text := "?", warning, "no further sight of it"
+	switch j.End {
+	case journey.Delivered:
+		mark, t, text = "✓", good, "delivered"
+	case journey.Dropped:
+		mark, t, text = "✗", bad, "dropped"
+	case journey.Rejected:
+		mark, t, text = "✗", bad, "rejected"
+	case journey.LeftNode:
+		mark, t, text = "→", warning, "left the node"
+	}
+	if j.Lost > 0 {
+		text += fmt.Sprintf("; %d events were lost meanwhile, hops may be missing", j.Lost)
+	}
+	s.printf("  %s\n", s.pal.paint(t, mark+" "+text))
+}
+
+func (s *story) Verdict(v *verdict.Verdict) error {
+	s.flush()
+	t, word := bad, strings.ToUpper(string(v.Outcome))
+	switch v.Outcome {
+	case verdict.Delivered:
+		t = good
+	case verdict.Unseen, verdict.Lost:
+		t = warning
+	}
+	s.printf("\n%s\n", s.pal.paint(t, word+": "+v.Summary))
+	facts := []string{string(v.Confidence)}
+	if v.Layer != "" {
+		facts = append([]string{"layer: " + v.Layer.Title(), "cause: " + v.Cause}, facts...)
+	}
+	if v.Node != "" {
+		facts = append(facts, "on "+v.Node)
+	}
+	s.printf("%s\n", s.pal.paint(quiet, strings.Join(facts, " · ")))
+	s.list("evidence", v.Evidence)
+	s.list("what to do", v.Fix)
+	for _, a := range v.Also {
+		s.list("also", []string{a.Summary})
+	}
+	if v.Probe != nil {
+		s.printf("probe: %s after %d ms\n", v.Probe.Result, v.Probe.MS)
+	}
+	if v.LostEvents > 0 {
+		s.printf("%s\n", s.pal.paint(warning, fmt.Sprintf("%d events were lost: the ring buffer was full", v.LostEvents)))
+	}
+	return s.err
+}
+
+func (s *story) list(title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	s.printf("%s:\n", title)
+	for _, l := range lines {
+		for i, part := range wrap(Escape(l), s.width-4) {
+			lead := "  - "
+			if i > 0 {
+				lead = "    "
+			}
+			s.printf("%s%s\n", lead, part)
+		}
+	}
+}
+
+// wrap breaks at spaces; a longer word stands alone.
+func wrap(text string, width int) []string {
+	var out []string
+	line, n := "", 0
+	for _, w := range strings.Fields(text) {
+		size := len([]rune(w))
+		if n > 0 && n+1+size > width {
+			out = append(out, line)
+			line, n = "", 0
+		}
+		if n > 0 {
+			line += " "
+			n++
+		}
+		line += w
+		n += size
+	}
+	return append(out, line)
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+)
+
+func init() {
+	register(check{name: "neighbour-failed", drop: neighbourFailed})
+}
+
+// neighbourFailed: nobody answered ARP or ND for the next hop. Which fault that is depends on the device: the underlay's, the tunnel's or
+// the one to the pods.
+func neighbourFailed(d *dropAt) *Finding {
+	if d.h.Reason != "NEIGH_FAILED" && d.h.Location != "neigh_invalidate" && d.h.Location != "arp_error_report" {
+		return nil
+	}
+	dst := d.tuple().Dst
+	f := &Finding{Layer: PodNetwork, Cause: "neighbour-drop", Confidence: Likely}
+	switch {
+	case d.h.Outer != nil:
+		f.Layer, f.Cause = Underlay, "underlay-neighbour-failed"
+		f.Summary = fmt.Sprintf("%s cannot reach the other node %s: it does not answer ARP", place(d.h), d.h.Outer.Dst)
+		f.Fix = []string{fmt.Sprintf("is the node %s up, in this network, and still at this address? %s", d.h.Outer.Dst, in(d.h, "ip neigh show dev "+d.h.Dev))}
+		return f
+	case d.h.DevKind == "vxlan":
+		f.Cause = "vtep-neighbour-missing"
+		f.Summary = fmt.Sprintf("%s has no neighbour entry for the next hop to %s on %s", place(d.h), dst, d.h.Dev)
+		f.Fix = []string{in(d.h, "ip neigh show dev "+d.h.Dev), "restart the CNI agent on this node"}
+		return f
+	case !d.host():
+		f.Cause = "pod-gateway-no-arp"
+		f.Summary = fmt.Sprintf("the gateway of %s does not answer ARP", place(d.h))
+		f.Fix = []string{in(d.h, "ip route; ip neigh")}
+		return f
+	}
+	podSilent(d, f, dst)
+	return f
+}
+
+// podSilent: the node asked for a pod's MAC address in vain. The snapshot says why.
+func podSilent(d *dropAt, f *Finding, dst netip.Addr) {
+	f.Cause = "pod-link-down"
+	f.Summary = fmt.Sprintf("the pod %s does not answer ARP on %s", dst, place(d.h))
+	f.Fix = []string{in(d.h, fmt.Sprintf("ip neigh show %s; ip link; bridge link", dst))}
+	s := d.in.snapshot()
+	if s == nil {
+		return
+	}
+	owners := s.OwnersOf(dst)
+	if len(owners) == 0 {
+		if nat := d.translated(); nat != nil {
+			f.Layer, f.Cause = Service, "stale-endpoint"
+			f.Summary = fmt.Sprintf("the Service's endpoint %s does not exist any more: no namespace here has its address", nat.NAT.To)
+			f.Fix = []string{"kubectl get endpointslices -A | grep " + dst.String() + "; is kube-proxy running and in time on " + place(d.h) + "?"}
+		}
+		return
+	}
+	for _, o := range owners {
+		if why := linkFault(d, o); why != "" {
+			f.Confidence = Confirmed
+			f.Evidence = append(f.Evidence, "state: "+why)
+			f.Summary = fmt.Sprintf("the pod %s does not answer ARP on %s: %s", dst, place(d.h), why)
+			return
+		}
+	}
+}
+
+// linkFault says what is wrong with the pair of devices between a pod and its node; "" when both look right.
+func linkFault(d *dropAt, o netstate.Owner) string {
+	if !o.Link.Up {
+		return fmt.Sprintf("%s in %s is down", o.Link.Name, o.NS.Name)
+	}
+	host := d.in.snapshot().Host(o.NS.Node)
+	if host == nil {
+		host = d.ns
+	}
+	peer := host.LinkByIndex(o.Link.PeerIndex)
+	switch {
+	case peer == nil || peer.PeerIndex != o.Link.Index:
+		return ""
+	case !peer.Up:
+		return fmt.Sprintf("%s, the pod's device on %s, is down", peer.Name, place(d.h))
+	case peer.Master == 0 && d.h.DevKind == "bridge":
+		return fmt.Sprintf("%s, the pod's device on %s, is not on the bridge %s", peer.Name, place(d.h), d.h.Dev)
+	}
+	return ""
+}

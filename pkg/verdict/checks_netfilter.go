@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"strings"
+)
+
+func init() {
+	register(check{name: "host-firewall-drops-tunnel", drop: hostFirewallDropsTunnel, silences: []string{"netfilter-drop"}})
+	register(check{name: "no-endpoints", drop: noEndpoints, silences: []string{"netfilter-drop", "network-policy"}})
+	register(check{name: "network-policy", drop: networkPolicy, silences: []string{"netfilter-drop"}})
+	register(check{name: "forward-policy-drop", drop: forwardPolicyDrop, silences: []string{"netfilter-drop"}})
+	register(check{name: "netfilter-drop", drop: netfilterDrop})
+}
+
+// hostFirewallDropsTunnel: a node's own rules drop the packets that carry the pods' packets. Catalogue: host-firewall-drops-tunnel.
+func hostFirewallDropsTunnel(d *dropAt) *Finding {
+	if d.h.Hook == "" || d.h.Outer == nil || !d.host() {
+		return nil
+	}
+	o := d.h.Outer
+	f := &Finding{
+		Layer: Underlay, Cause: "host-firewall-drops-tunnel", Confidence: Likely,
+		Summary:  fmt.Sprintf("%s's firewall drops VXLAN: udp %s → %s in %s", place(d.h), o.Src, endpoint(o.Dst, o.Dport), d.h.Hook),
+		Evidence: lines(ruleEvidence(d.h.Rule), "the packet inside was not looked at: it never left the tunnel's UDP packet"),
+		Fix:      []string{in(d.h, fmt.Sprintf("iptables -I %s -p udp --dport %d -s %s -j ACCEPT (or the same in the firewall's own configuration: allow udp/%d between the nodes)", d.h.Hook, o.Dport, o.Src, o.Dport))},
+	}
+	if d.h.Rule != nil {
+		f.Confidence = Confirmed
+	}
+	return f
+}
+
+// noEndpoints: kube-proxy rejects a Service that has no ready endpoint (REJECT), or none on this node with a Local policy (DROP).
+func noEndpoints(d *dropAt) *Finding {
+	r := d.h.Rule
+	if r == nil || r.Owner != "kube-proxy" || d.h.Ref == nil {
+		return nil
+	}
+	svc := d.h.Ref
+	name := svc.Namespace + "/" + svc.Name
+	switch {
+	case strings.HasSuffix(r.Comment, "has no endpoints"):
+		return &Finding{
+			Layer: Service, Cause: "no-endpoints", Confidence: Confirmed,
+			Summary:  fmt.Sprintf("Service %s has no ready endpoints: kube-proxy rejects %s", name, endpoint(d.tuple().Dst, d.tuple().Dport)),
+			Evidence: lines(fmt.Sprintf("kube-proxy's rule says %q", r.Comment), ruleEvidence(r)),
+			Fix: []string{fmt.Sprintf("kubectl get endpointslices -n %s -l kubernetes.io/service-name=%s -o wide", svc.Namespace, svc.Name),
+				fmt.Sprintf("kubectl describe service -n %s %s, then compare its selector and targetPort with the pods' labels, readiness and port names", svc.Namespace, svc.Name)},
+		}
+	case strings.HasSuffix(r.Comment, "has no local endpoints"):
+		return &Finding{
+			Layer: Service, Cause: "no-local-endpoints", Confidence: Confirmed,
+			Summary:  fmt.Sprintf("Service %s has no ready endpoint on %s and its traffic policy is Local", name, place(d.h)),
+			Evidence: lines(fmt.Sprintf("kube-proxy's rule says %q", r.Comment), ruleEvidence(r)),
+			Fix:      []string{"send only to nodes that have an endpoint (the load balancer's health check does), or set the traffic policy to Cluster"},
+		}
+	}
+	return nil
+}
+
+// networkPolicy: a rule in a chain in which a CNI plugin enforces NetworkPolicies.
+func networkPolicy(d *dropAt) *Finding {
+	r := d.h.Rule
+	if r == nil || !r.Policy {
+		return nil
+	}
+	cause, verb := "network-policy-drop", "drops"
+	if d.h.Verdict == "reject" {
+		cause, verb = "network-policy-reject", "rejects"
+	}
+	t := d.tuple()
+	f := &Finding{
+		Layer: Application, Cause: cause, Confidence: Confirmed,
+		Summary:  fmt.Sprintf("a NetworkPolicy %s %s → %s: %s's chain %s on %s", verb, t.Src, endpoint(t.Dst, t.Dport), r.Owner, r.Chain, place(d.h)),
+		Evidence: lines(ruleEvidence(r)),
+		Fix: []string{fmt.Sprintf("kubectl get networkpolicy -A, and allow %s to reach port %d of the pod %s", t.Src, t.Dport, t.Dst),
+			in(d.h, fmt.Sprintf("%s -L %s -vn shows which rule counts", strings.TrimSuffix(r.Backend, "-legacy")+pick(strings.HasSuffix(r.Backend, "-legacy"), "-legacy", ""), r.Chain))},
+	}
+	if r.Alternatives > 0 {
+		f.Confidence = Likely
+	}
+	return f
+}
+
+// forwardPolicyDrop: nothing accepted the packet and the policy of FORWARD is DROP.
+func forwardPolicyDrop(d *dropAt) *Finding {
+	r := d.h.Rule
+	if d.h.Hook != "FORWARD" || r == nil || r.Number != 0 || r.Verdict != "DROP" || d.h.Outer != nil {
+		return nil
+	}
+	tool := r.Backend
+	return &Finding{
+		Layer: PodNetwork, Cause: "forward-policy-drop", Confidence: Confirmed,
+		Summary:  fmt.Sprintf("%s does not forward pod packets: policy DROP of chain FORWARD (%s), and no rule accepted %s → %s", place(d.h), tool, d.tuple().Src, d.tuple().Dst),
+		Evidence: lines(ruleEvidence(r)),
+		Fix: []string{in(d.h, tool+" -P FORWARD ACCEPT, or let the CNI plugin write its accepting rules again (restart its pod on this node)"),
+			"find what set the policy: Docker does when it starts"},
+	}
+}
+
+// netfilterDrop is any other drop in a netfilter hook.
+func netfilterDrop(d *dropAt) *Finding {
+	if d.h.Hook == "" {
+		return nil
+	}
+	layer := PodNetwork
+	switch {
+	case d.h.Outer != nil:
+		layer = Underlay
+	case d.h.Where != nil && !d.host():
+		layer = Application
+	case d.h.Ref != nil:
+		layer = Service
+	}
+	f := &Finding{
+		Layer: layer, Cause: "netfilter-drop", Confidence: Likely,
+		Summary:  fmt.Sprintf("netfilter %s %s %s in %s", pick(d.h.Verdict == "reject", "rejects", "drops"), packetName(&d.j.Packet, d.tuple()), on(d.h), d.h.Hook),
+		Evidence: lines(ruleEvidence(d.h.Rule)),
+		Fix:      []string{in(d.h, "iptables-save -c; nft list ruleset; look for the rule in "+d.h.Hook)},
+	}
+	if d.h.Rule != nil {
+		f.Summary += ": " + ruleEvidence(d.h.Rule)
+	}
+	return f
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+)
+
+func init() {
+	register(check{name: "no-socket", drop: noSocket})
+	register(check{name: "socket-buffer-full", drop: socketBufferFull})
+	register(check{name: "tc-program-drop", drop: tcProgramDrop})
+	register(check{name: "hairpin-off", drop: hairpinOff})
+}
+
+// noSocket: no socket takes the packet. In a pod that is the application, on a node's tunnel port the underlay, on its other ports a
+// NodePort that nobody programmed.
+func noSocket(d *dropAt) *Finding {
+	if d.h.Reason != "NO_SOCKET" {
+		return nil
+	}
+	t := d.tuple()
+	port := endpoint(t.Dst, t.Dport)
+	f := &Finding{Layer: Application, Cause: "not-listening", Confidence: Likely, Outcome: Rejected}
+	switch {
+	case d.h.Outer != nil:
+		f.Layer, f.Cause, f.Outcome = Underlay, "tunnel-port-mismatch", Dropped
+		f.Summary = fmt.Sprintf("%s has no VXLAN device on udp/%d", place(d.h), d.h.Outer.Dport)
+		f.Fix = []string{in(d.h, "ip -d link show type vxlan; all nodes must use the same port")}
+		return f
+	case d.host() && d.translated() == nil:
+		f.Layer, f.Cause = Service, "nodeport-closed"
+		f.Summary = fmt.Sprintf("%s has neither a rule nor a listener for port %d", place(d.h), t.Dport)
+		f.Fix = []string{in(d.h, "is kube-proxy running? kubectl get svc -A | grep "+fmt.Sprint(t.Dport))}
+		return f
+	}
+	f.Summary = fmt.Sprintf("nothing listens on %s %s %s", d.j.Packet.Proto, port, on(d.h))
+	f.Fix = []string{in(d.h, "ss -l"+pick(d.j.Packet.Proto == "udp", "u", "t")+"n")}
+	if d.ns == nil {
+		return f
+	}
+	all := d.ns.Listeners(d.j.Packet.Proto)
+	f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s listens on %s ports %s", place(d.h), d.j.Packet.Proto, portList(all)))
+	f.Confidence = Confirmed
+	for _, s := range all {
+		if s.Local.Port() != t.Dport {
+			continue
+		}
+		if s.Local.Addr().IsLoopback() {
+			f.Cause = "listens-on-localhost"
+			f.Summary = fmt.Sprintf("the application in %s listens on %s only, not on the pod's address", place(d.h), s.Local)
+			f.Fix = []string{"make the application listen on 0.0.0.0 (or ::)"}
+			return f
+		}
+		f.Confidence = Likely // it listens now, it did not then
+	}
+	if nat := d.translated(); nat != nil && f.Confidence == Confirmed {
+		f.Layer, f.Cause = Service, "wrong-target-port"
+		f.Summary = fmt.Sprintf("the Service sends %s to %s, where nothing listens", nat.NAT.From, nat.NAT.To)
+		f.Fix = []string{"compare the Service's targetPort with the ports that the application listens on"}
+	}
+	return f
+}
+
+// portList lists ports with the addresses that are not "any".
+func portList(all []netstate.Socket) string {
+	var out []string
+	for _, s := range all {
+		p := fmt.Sprint(s.Local.Port())
+		if a := s.Local.Addr(); a != netip.IPv4Unspecified() && a != netip.IPv6Unspecified() {
+			p = s.Local.String()
+		}
+		if !slices.Contains(out, p) && len(out) < 16 {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ", ")
+}
+
+// socketBufferFull: the receiver does not read as fast as packets come.
+func socketBufferFull(d *dropAt) *Finding {
+	if d.h.Reason != "SOCKET_RCVBUFF" {
+		return nil
+	}
+	f := &Finding{Layer: Application, Cause: "socket-buffer-full", Confidence: Likely,
+		Summary: fmt.Sprintf("the receive buffer of %s is full: the application does not read fast enough", endpoint(d.tuple().Dst, d.tuple().Dport)),
+		Fix:     []string{in(d.h, "ss -ulnm shows the buffer and the drops (d) of the socket; give the application more CPU or a larger SO_RCVBUF")}}
+	if d.tuple().Dport == 53 {
+		f.Layer = DNS
+	}
+	return f
+}
+
+// tcProgramDrop: an eBPF program or filter at a device dropped the packet: Cilium, AWS VPC CNI and others enforce policies there.
+func tcProgramDrop(d *dropAt) *Finding {
+	if d.h.Reason != "TC_INGRESS" && d.h.Reason != "TC_EGRESS" {
+		return nil
+	}
+	layer := PodNetwork
+	if !d.host() && d.h.Where != nil {
+		layer = Application
+	}
+	side := strings.ToLower(strings.TrimPrefix(d.h.Reason, "TC_"))
+	return &Finding{Layer: layer, Cause: "tc-program-drop", Confidence: Likely,
+		Summary: fmt.Sprintf("a tc program on %s (%s) dropped the packet %s", d.h.Dev, side, on(d.h)),
+		Fix:     []string{in(d.h, fmt.Sprintf("bpftool net show dev %s; tc filter show dev %s %s", d.h.Dev, d.h.Dev, side)), "with Cilium: hubble observe --verdict DROPPED"}}
+}
+
+// hairpinOff: the bridge does not send a packet back through the port it came in by (net/bridge/br_forward.c, should_deliver).
+func hairpinOff(d *dropAt) *Finding {
+	if d.h.Location != "br_handle_frame_finish" && d.h.Location != "br_forward" {
+		return nil
+	}
+	l := d.ns.Link(d.h.Dev)
+	if l == nil || l.Hairpin == nil || *l.Hairpin {
+		return nil
+	}
+	return &Finding{Layer: PodNetwork, Cause: "hairpin-off", Confidence: Confirmed,
+		Summary:  fmt.Sprintf("a pod cannot reach itself through its Service: hairpin mode is off on %s %s", d.h.Dev, on(d.h)),
+		Evidence: []string{fmt.Sprintf("state: bridge port %s has hairpin off", d.h.Dev)},
+		Fix:      []string{in(d.h, fmt.Sprintf("bridge link set dev %s hairpin on; set hairpinMode in the CNI configuration", d.h.Dev))}}
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/probe"
+)
+
+// check is one diagnosis. Exactly one of drop and flow is set.
+type check struct {
+	name     string
+	drop     func(*dropAt) *Finding // judges one drop
+	flow     func(*Input) *Finding  // judges what did not happen
+	silences []string               // checks that say less about the same drop
+}
+
+var checks = map[string]check{}
+
+// register adds a check; called from init only.
+func register(c check) {
+	if _, ok := checks[c.name]; ok {
+		panic("verdict: check " + c.name + " is registered twice")
+	}
+	checks[c.name] = c
+}
+
+// names are the registered checks in a fixed order, so that verdicts do not depend on chance.
+func names() []string {
+	var out []string
+	for n := range checks {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// dropAt is one drop with what is known about its place.
+type dropAt struct {
+	in *Input
+	j  *journey.Journey
+	i  int
+	h  *journey.Hop
+	ns *netstate.Namespace // as it was after the run, else before; nil when unknown
+}
+
+// tuple is the packet at the drop.
+func (d *dropAt) tuple() journey.Tuple { return d.j.TupleAt(d.i) }
+
+// host reports whether the drop was in a node's host namespace.
+func (d *dropAt) host() bool { return d.h.Where != nil && d.h.Where.Kind == "host" }
+
+// translated reports whether the packet's destination had been translated before the drop.
+func (d *dropAt) translated() *journey.Hop {
+	for k := d.i; k >= 0; k-- {
+		if h := &d.j.Hops[k]; h.NAT != nil && h.NAT.Type == "dnat" && !h.NAT.Undo {
+			return h
+		}
+	}
+	return nil
+}
+
+// lastRoute is the last route that was looked up for the packet in the namespace of the drop.
+func (d *dropAt) lastRoute() *journey.Route {
+	for k := d.i; k >= 0; k-- {
+		if h := &d.j.Hops[k]; h.Stage == journey.StageRoute && h.NetNS == d.h.NetNS && h.Outer == nil {
+			return h.Route
+		}
+	}
+	return nil
+}
+
+func (in *Input) namespace(inode uint32) *netstate.Namespace {
+	if n := in.After.ByInode(inode); n != nil {
+		return n
+	}
+	return in.Before.ByInode(inode)
+}
+
+func (in *Input) snapshot() *netstate.Snapshot {
+	if in.After != nil {
+		return in.After
+	}
+	return in.Before
+}
+
+// Judge makes the verdict of a run.
+func Judge(in *Input) Verdict {
+	drops := dropFindings(in)
+	var findings []Finding
+	switch {
+	case in.answered():
+		findings = append([]Finding{delivered(in)}, drops...)
+	case len(drops) > 0:
+		findings = drops
+	default:
+		findings = flowFindings(in)
+		if len(findings) == 0 {
+			findings = []Finding{undropped(in)}
+		}
+	}
+	return in.conclude(findings)
+}
+
+// answered: the probe got its answer; without a probe, requests and replies arrived and the last data that was dropped was sent again
+// with success.
+func (in *Input) answered() bool {
+	if in.Probe != nil {
+		return in.Probe.Result == probe.Connected && (in.Probe.Sent == 0 || in.Probe.Acked)
+	}
+	request, reply := false, false
+	for i := range in.Journeys {
+		j := &in.Journeys[i]
+		switch {
+		case j.Direction == journey.Request && (j.End == journey.Delivered || j.End == journey.LeftNode):
+			request = true
+		case j.Direction == journey.Reply && j.End == journey.Delivered:
+			reply = true
+		case j.DropHop() >= 0 && j.Direction != journey.Related && !in.madeGood(j):
+			return false
+		}
+	}
+	return request && reply && !in.refused()
+}
+
+// refused: the replies are resets that answer a SYN.
+func (in *Input) refused() bool {
+	for i := range in.Journeys {
+		if j := &in.Journeys[i]; j.Direction == journey.Request && j.End == journey.Rejected {
+			return true
+		}
+	}
+	return false
+}
+
+// madeGood reports whether the same data arrived in a later attempt.
+func (in *Input) madeGood(j *journey.Journey) bool {
+	for i := range in.Journeys {
+		o := &in.Journeys[i]
+		if o.Packet.Tuple == j.Packet.Tuple && o.Packet.Seq == j.Packet.Seq && o.Packet.Proto == "tcp" && o.Attempt > j.Attempt && o.End == journey.Delivered {
+			return true
+		}
+	}
+	return false
+}
+
+// dropFindings judges every drop of the flow, in the order in which they happened; a cause that repeats is one finding. Drops of ICMP
+// errors are told after those of the flow itself.
+func dropFindings(in *Input) []Finding {
+	var own, related []Finding
+	for k := range in.Journeys {
+		j := &in.Journeys[k]
+		i := j.DropHop()
+		if i < 0 {
+			continue
+		}
+		d := &dropAt{in: in, j: j, i: i, h: &j.Hops[i]}
+		d.ns = in.namespace(d.h.NetNS)
+		f := judgeDrop(d)
+		if j.Direction == journey.Related {
+			related = merge(related, f)
+		} else {
+			own = merge(own, f)
+		}
+	}
+	return append(own, related...)
+}
+
+func judgeDrop(d *dropAt) Finding {
+	found := map[string]*Finding{}
+	for _, n := range names() {
+		if c := checks[n]; c.drop != nil {
+			if f := c.drop(d); f != nil {
+				found[n] = f
+			}
+		}
+	}
+	for _, n := range names() {
+		if found[n] != nil {
+			for _, s := range checks[n].silences {
+				delete(found, s)
+			}
+		}
+	}
+	for _, n := range names() {
+		if f := found[n]; f != nil {
+			return complete(d, *f)
+		}
+	}
+	return complete(d, generic(d))
+}
+
+// complete fills what every finding about a drop has.
+func complete(d *dropAt, f Finding) Finding {
+	f.Journey, f.Hop = d.j.ID, d.i
+	if f.Outcome == "" {
+		f.Outcome = Dropped
+		if d.h.Verdict == "reject" {
+			f.Outcome = Rejected
+		}
+	}
+	if d.h.Ref != nil {
+		f.Refs = append(f.Refs, *d.h.Ref)
+	}
+	f.Evidence = append([]string{dropEvidence(d)}, f.Evidence...)
+	return f
+}
+
+// merge adds a finding; one that repeats a cause only counts.
+func merge(list []Finding, f Finding) []Finding {
+	for i := range list {
+		if list[i].Cause == f.Cause && list[i].Layer == f.Layer {
+			list[i].times++
+			return list
+		}
+	}
+	f.times = 1
+	return append(list, f)
+}
+
+func flowFindings(in *Input) []Finding {
+	var out []Finding
+	silenced := map[string]bool{}
+	for _, n := range names() {
+		c := checks[n]
+		if c.flow == nil {
+			continue
+		}
+		if f := c.flow(in); f != nil {
+			f.check = n
+			out = append(out, *f)
+			for _, s := range c.silences {
+				silenced[s] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(out, func(f Finding) bool { return silenced[f.check] })
+}
+
+// conclude turns the first finding into the verdict and the others into what is also worth knowing.
+func (in *Input) conclude(findings []Finding) Verdict {
+	f := findings[0]
+	v := Verdict{Outcome: f.Outcome, Layer: f.Layer, Cause: f.Cause, Summary: f.Summary, Refs: f.Refs, Evidence: f.Evidence, Fix: f.Fix,
+		Confidence: f.Confidence, Probe: in.Probe, LostEvents: in.Lost, Journeys: []int{}}
+	if f.times > 1 {
+		v.Evidence = append(v.Evidence, fmt.Sprintf("it happened to %d packets", f.times))
+	}
+	for i := range in.Journeys {
+		j := &in.Journeys[i]
+		v.Journeys = append(v.Journeys, j.ID)
+		if j.ID == f.Journey && f.Hop >= 0 && f.Hop < len(j.Hops) {
+			h := j.Hops[f.Hop]
+			v.Hop, v.Where, v.Node = &h, h.Where, h.Node
+		}
+	}
+	for _, o := range findings[1:] {
+		v.Also = append(v.Also, Also{Cause: o.Cause, Layer: o.Layer, Summary: o.Summary})
+	}
+	if in.Probe != nil {
+		v.Evidence = append(v.Evidence, probeEvidence(in.Probe))
+	}
+	in.lower(&v)
+	if v.Evidence == nil {
+		v.Evidence = []string{}
+	}
+	if v.Fix == nil {
+		v.Fix = []string{}
+	}
+	return v
+}
+
+// lower takes the confidence down when events were lost: a drop that was seen is still likely, what was not seen proves nothing.
+func (in *Input) lower(v *Verdict) {
+	if in.Lost == 0 {
+		return
+	}
+	v.Evidence = append(v.Evidence, fmt.Sprintf("%d events were lost because the ring buffer was full: hops and packets may be missing", in.Lost))
+	if v.Outcome == Lost || v.Outcome == Unseen || v.Confidence != Confirmed {
+		v.Confidence = Inconclusive
+		return
+	}
+	v.Confidence = Likely
+}
+
+// ExitCode is the contract's exit code for a verdict.
+func ExitCode(v *Verdict) int {
+	switch {
+	case v.Outcome == Unseen || v.Confidence == Inconclusive:
+		return 3
+	case v.Outcome == Delivered:
+		return 0
+	}
+	return 2
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+)
+
+// generic is the finding for a drop that no check knows: the place gives the layer.
+func generic(d *dropAt) Finding {
+	stage, layer := "packet", PodNetwork
+	loc := d.h.Location
+	switch {
+	case d.h.Hook != "":
+		stage = "netfilter"
+	case strings.Contains(loc, "neigh") || strings.HasPrefix(d.h.Reason, "NEIGH_"):
+		stage = "neighbour"
+	case strings.HasPrefix(loc, "ip_route") || loc == "ip_error" || loc == "ip_forward" || loc == "ip6_forward" || loc == "ip6_pkt_drop":
+		stage = "route"
+	case strings.Contains(loc, "vxlan") || strings.Contains(loc, "tunnel"):
+		stage = "tunnel"
+	case strings.HasPrefix(loc, "tcp_") || strings.HasPrefix(loc, "udp") || strings.HasPrefix(loc, "__udp") || strings.HasPrefix(loc, "icmp"):
+		stage, layer = "socket", Application
+	case strings.HasPrefix(d.h.Reason, "QDISC"):
+		stage = "qdisc"
+	case loc == "__dev_queue_xmit" || strings.HasPrefix(loc, "br_") || strings.HasPrefix(loc, "veth"):
+		stage = "device"
+	}
+	switch {
+	case d.h.Outer != nil:
+		layer = Underlay
+	case !d.host() && d.h.Where != nil:
+		layer = Application
+	}
+	why := pick(d.h.Reason != "" && d.h.Reason != "NOT_SPECIFIED", "reason "+d.h.Reason, "the kernel gives no reason")
+	return Finding{
+		Layer: layer, Cause: stage + "-drop",
+		Summary:    fmt.Sprintf("%s was dropped %s in %s (%s)", packetName(&d.j.Packet, d.tuple()), on(d.h), pick(loc != "", loc, "the kernel"), why),
+		Evidence:   lines(ruleEvidence(d.h.Rule), stackEvidence(d.h)),
+		Fix:        []string{fmt.Sprintf("look at what %s does %s: no known failure fits this place and reason", pick(loc != "", loc, "the dropping function"), on(d.h))},
+		Confidence: Likely,
+	}
+}
+
+func stackEvidence(h *journey.Hop) string {
+	if len(h.Stack) == 0 {
+		return ""
+	}
+	return "call stack: " + strings.Join(h.Stack[:min(len(h.Stack), 6)], " ← ")
+}
+
+// delivered is the good end.
+func delivered(in *Input) Finding {
+	f := Finding{Outcome: Delivered, Cause: "", Hop: -1, Confidence: Confirmed}
+	requests, replies := 0, 0
+	for i := range in.Journeys {
+		j := &in.Journeys[i]
+		switch {
+		case j.Direction == journey.Request && j.End == journey.Delivered:
+			requests++
+			if f.Journey == 0 {
+				f.Journey, f.Hop = j.ID, len(j.Hops)-1
+			}
+		case j.Direction == journey.Reply && j.End == journey.Delivered:
+			replies++
+		}
+	}
+	to := endpoint2(in)
+	f.Summary = fmt.Sprintf("%s reaches %s and the answer comes back", in.Flow.Src, to)
+	f.Evidence = lines(fmt.Sprintf("%d packets of the request and %d of the reply were followed to their socket", requests, replies), translation(in))
+	if requests == 0 && replies == 0 {
+		f.Confidence = Likely
+		f.Evidence = []string{"the probe was answered, but no packet of it was seen to its end here"}
+	}
+	return f
+}
+
+func endpoint2(in *Input) string {
+	if in.Flow.Dport != 0 {
+		if strings.Contains(in.Flow.Dst, ":") {
+			return fmt.Sprintf("[%s]:%d", in.Flow.Dst, in.Flow.Dport)
+		}
+		return fmt.Sprintf("%s:%d", in.Flow.Dst, in.Flow.Dport)
+	}
+	return in.Flow.Dst
+}
+
+// translation tells which endpoint a Service's address became.
+func translation(in *Input) string {
+	for i := range in.Journeys {
+		for k := range in.Journeys[i].Hops {
+			if h := &in.Journeys[i].Hops[k]; h.NAT != nil && h.NAT.Type == "dnat" && !h.NAT.Undo {
+				s := fmt.Sprintf("%s was translated to %s %s", h.NAT.From, h.NAT.To, on(h))
+				if h.Ref != nil {
+					s += " for " + h.Ref.String()
+				}
+				return s
+			}
+		}
+	}
+	return ""
+}
+
+// undropped is the finding when nothing was dropped and no check knows better.
+func undropped(in *Input) Finding {
+	if len(in.Journeys) == 0 {
+		f := Finding{Outcome: Unseen, Hop: -1, Confidence: Inconclusive, Summary: fmt.Sprintf("no packet from %s to %s was seen on this node", in.Flow.Src, endpoint2(in)),
+			Evidence: in.Similar, Fix: []string{"send traffic with --probe, or run nettrace on the node of the sender"}}
+		if in.Probe != nil {
+			f.Fix = []string{"the probe did not leave its socket: look at the routes of its namespace"}
+		}
+		return f
+	}
+	j := &in.Journeys[0]
+	for i := range in.Journeys {
+		if in.Journeys[i].Direction == journey.Request {
+			j = &in.Journeys[i]
+			break
+		}
+	}
+	f := Finding{Outcome: Lost, Journey: j.ID, Hop: len(j.Hops) - 1, Confidence: Inconclusive}
+	switch j.End {
+	case journey.Delivered:
+		f.Outcome, f.Layer, f.Cause = Delivered, Application, "no-answer"
+		f.Summary = "the request reached its socket, and no answer was seen"
+		f.Fix = []string{"look at the application: accept queue (ss -ltn), CPU, logs"}
+	case journey.LeftNode:
+		f.Layer, f.Cause = Underlay, "left-node"
+		f.Summary = fmt.Sprintf("the request left %s and nothing came back", place(&j.Hops[len(j.Hops)-1]))
+		f.Fix = []string{fmt.Sprintf("run nettrace on the node that has %s", j.TupleAt(len(j.Hops)-1).Dst)}
+	default:
+		f.Layer, f.Cause = PodNetwork, "no-further-sight"
+		last := "nowhere"
+		if len(j.Hops) > 0 {
+			last = on(&j.Hops[len(j.Hops)-1])
+		}
+		f.Summary = "the request was last seen " + last + " and nothing tells what became of it"
+		f.Fix = []string{"run it again with a longer --timeout"}
+	}
+	if f.Hop < 0 {
+		f.Journey = 0
+	}
+	return f
+}
