@@ -130,3 +130,15 @@ func Prefixes() []string {
 	sort.Strings(out)
 	return out
 }
+
+// Attach returns the lab with a prefix that is up.
+func Attach(prefix string) (*Lab, error) {
+	if !prefixForm.MatchString(prefix) {
+		return nil, fmt.Errorf("lab prefix %q: use one to eight of a-z and 0-9", prefix)
+	}
+	l := &Lab{prefix: prefix, backend: "iptables-legacy"}
+	if _, err := netns.Inode(l.Path(Fabric)); err != nil {
+		return nil, fmt.Errorf("no lab with prefix %q is up: run 'nettrace lab up --prefix %s'", prefix, prefix)
+	}
+	return l, nil
+}

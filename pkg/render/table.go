@@ -14,7 +14,9 @@ import (
 )
 
 func init() {
-	register("table", func(w io.Writer, o Options) Renderer { return &table{w: w, pal: palette(o.Color), story: &story{w: w, pal: palette(o.Color), width: o.Width}} })
+	register("table", func(w io.Writer, o Options) Renderer {
+		return &table{w: w, pal: palette(o.Color), story: &story{w: w, pal: palette(o.Color), width: o.Width}}
+	})
 }
 
 // table writes a row for each hop; its first and last lines are those of the story.

@@ -32,7 +32,7 @@ func ipForwardOff(d *dropAt) *Finding {
 		Layer: PodNetwork, Cause: "ip-forward-off", Confidence: Likely,
 		Summary:  fmt.Sprintf("%s does not forward packets: net.ipv4.ip_forward is 0", place(d.h)),
 		Evidence: []string{"ip_error with IP_INADDRERRORS is how a host that is no router drops what is not for itself"},
-		Fix: []string{in(d.h, "sysctl -w net.ipv4.ip_forward=1"), "find what set it back: files in /etc/sysctl.d, a network service, a hardening script"},
+		Fix:      []string{in(d.h, "sysctl -w net.ipv4.ip_forward=1"), "find what set it back: files in /etc/sysctl.d, a network service, a hardening script"},
 	}
 	switch {
 	case known && state == "0":
@@ -88,7 +88,7 @@ func routeMissing(d *dropAt) *Finding {
 	f := &Finding{
 		Layer: PodNetwork, Cause: "route-missing", Confidence: Likely,
 		Summary: fmt.Sprintf("%s has no route to %s", place(d.h), dst),
-		Fix: []string{in(d.h, fmt.Sprintf("ip route get %s", dst)), "the CNI agent writes a route for each node's pod network: restart it on this node and look at its log"},
+		Fix:     []string{in(d.h, fmt.Sprintf("ip route get %s", dst)), "the CNI agent writes a route for each node's pod network: restart it on this node and look at its log"},
 	}
 	if d.j.Direction == journey.Reply {
 		f.Cause = "reply-route-missing"

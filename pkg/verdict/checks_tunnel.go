@@ -25,7 +25,7 @@ func fdbEntryMissing(d *dropAt) *Finding {
 	f := &Finding{
 		Layer: PodNetwork, Cause: "fdb-entry-missing", Confidence: Likely,
 		Summary: fmt.Sprintf("%s's tunnel %s does not know the node that has %s", place(d.h), d.h.Dev, d.tuple().Dst),
-		Fix: []string{in(d.h, "bridge fdb show dev "+d.h.Dev), "the CNI agent (flanneld, calico-node) writes an entry for each node: restart it on this node and look at its log"},
+		Fix:     []string{in(d.h, "bridge fdb show dev "+d.h.Dev), "the CNI agent (flanneld, calico-node) writes an entry for each node: restart it on this node and look at its log"},
 	}
 	r := d.lastRoute()
 	if r == nil || d.ns == nil {

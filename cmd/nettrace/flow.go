@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/probe"
+	"github.com/nettrace-io/nettrace/pkg/render"
+	"github.com/nettrace-io/nettrace/pkg/tracer"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
+)
+
+// flowOptions are the flags of 'nettrace flow'.
+type flowOptions struct {
+	output
+	proto     string
+	probe     bool
+	sport     uint16
+	count     int
+	size      int
+	timeout   time.Duration
+	untilDrop bool
+	scope     []string
+	record    string
+	ring      uint32
+	backend   string
+	// watch puts itself between the pipeline and the renderer; the lab compares what it sees.
+	watch func(render.Renderer) render.Renderer
+}
+
+// output are the flags of every command that prints a run.
+type output struct {
+	format  string
+	noColor bool
+}
+
+func (o *output) flags(c *cobra.Command) {
+	c.Flags().StringVarP(&o.format, "output", "o", "story", "output format: story, table or json")
+	c.Flags().BoolVar(&o.noColor, "no-color", false, "no colours (also when NO_COLOR is set or the output is no terminal)")
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(render.Formats(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (o *output) renderer(s streams) (render.Renderer, error) {
+	opt := render.Options{}
+	if f, ok := s.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		opt.Color = !o.noColor && os.Getenv("NO_COLOR") == ""
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
+			opt.Width = max(w, 40)
+		}
+	}
+	return render.New(o.format, s.out, opt)
+}
+
+func newFlow(s streams) *cobra.Command {
+	var o flowOptions
+	c := &cobra.Command{
+		Use:   "flow SRC DST[:PORT]",
+		Short: "Follow one flow on this node, both directions, and judge it",
+		Long: `Follow one flow on this node live: requests, replies, and ICMP errors about them, through NAT and VXLAN.
+
+SRC and DST are one of: 10.0.0.1, 10.0.0.1:80, [2001:db8::1]:80, netns:NAME, netns:/path, pid:N, host (this node); SRC can be 'any'.
+Data goes to stdout, everything else to stderr. nettrace changes nothing on the node.
+
+Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 3 nothing matched or the evidence does not decide;
+4 privileges or kernel features are missing; 130 interrupted before there was a verdict.`,
+		Example: `  # send a test connection from the pod's namespace and follow it
+  nettrace flow netns:client 10.96.0.80:80 --probe
+
+  # follow what is there, until the first drop
+  nettrace flow any 10.244.2.20:8080 --timeout 0 --until-drop
+
+  # an MTU hole: a probe with a full packet
+  nettrace flow 10.244.1.10 10.244.2.20:8080 --probe --size 1400`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := o.check(args); err != nil {
+				return err
+			}
+			v, err := runFlow(c.Context(), s, o, args[0], args[1])
+			return conclude(c.Context(), v, err)
+		},
+	}
+	o.output.flags(c)
+	f := c.Flags()
+	f.StringVar(&o.proto, "proto", "", "tcp, udp, icmp or sctp (default tcp; udp for port 53)")
+	f.BoolVar(&o.probe, "probe", false, "send a real test connection from inside SRC's network namespace")
+	f.Uint16Var(&o.sport, "sport", 0, "the sender's port (default any)")
+	f.IntVar(&o.count, "count", 0, "connections to follow, or probes to send, then stop (default no limit; one probe)")
+	f.IntVar(&o.size, "size", 0, "payload bytes of a probe")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long to watch, and how long a probe waits; 0: until interrupted")
+	f.BoolVar(&o.untilDrop, "until-drop", false, "stop at the first drop")
+	f.StringArrayVar(&o.scope, "scope", nil, "[NODE=]HOSTNETNS[+NETNS…]: what this kernel holds of a node (repeatable; default everything is this node)")
+	f.StringVar(&o.record, "record", "", "also write a recording for 'nettrace replay'")
+	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
+	f.StringVar(&o.backend, "backend", "auto", "how to attach: auto or tracepoint")
+	_ = c.RegisterFlagCompletionFunc("proto", cobra.FixedCompletions([]string{"tcp", "udp", "icmp", "sctp"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// check finds mistakes in flags before any work.
+func (o *flowOptions) check(args []string) error {
+	switch {
+	case o.proto != "" && protos[o.proto] == 0:
+		return fmt.Errorf("unknown protocol %q: use tcp, udp, icmp or sctp", o.proto)
+	case !slices.Contains(render.Formats(), o.format):
+		_, err := render.New(o.format, nil, render.Options{})
+		return err
+	case o.size < 0 || o.size > probe.MaxSize:
+		return fmt.Errorf("--size %d: use 0 to %d bytes", o.size, probe.MaxSize)
+	case o.count < 0 || o.probe && o.count > 100:
+		return fmt.Errorf("--count %d: a probe is sent 1 to 100 times", o.count)
+	case o.timeout < 0:
+		return fmt.Errorf("--timeout %v: use 0 or a positive duration such as 10s", o.timeout)
+	case o.size > 0 && !o.probe:
+		return errors.New("--size is the size of a probe: add --probe")
+	case o.ring == 0 || o.ring&(o.ring-1) != 0 || o.ring > 1024:
+		return fmt.Errorf("--ring %d: use a power of two from 1 to 1024", o.ring)
+	case o.backend != "auto" && o.backend != tracer.BackendTracepoint:
+		return fmt.Errorf("--backend %s: this version attaches to tracepoints only; use auto or tracepoint", o.backend)
+	case o.probe && args[0] == "any":
+		return errors.New("a probe needs a sender: name SRC instead of 'any'")
+	}
+	return nil
+}
+
+var protos = map[string]uint8{"tcp": tracer.ProtoTCP, "udp": tracer.ProtoUDP, "icmp": tracer.ProtoICMP, "sctp": tracer.ProtoSCTP}
+
+// plan is a flow with every name resolved.
+type plan struct {
+	node     string
+	refs     []netstate.Ref
+	before   *netstate.Snapshot
+	src, dst *endpoint
+	proto    string
+	filter   tracer.Filter
+}
+
+func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string) (*plan, error) {
+	node, refs, err := scopes(o.scope)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{node: node, refs: refs, before: netstate.Read(ctx, refs), proto: o.proto}
+	l := &lookup{p.before, refs}
+	if p.src, err = l.parseEndpoint(srcText, true); err != nil {
+		return nil, err
+	}
+	if p.dst, err = l.parseEndpoint(dstText, false); err != nil {
+		return nil, err
+	}
+	if err := match(p.src, p.dst); err != nil {
+		return nil, err
+	}
+	if p.proto == "" {
+		p.proto = "tcp"
+		if p.dst.port == 53 {
+			p.proto = "udp"
+		}
+	}
+	if p.proto == "icmp" && p.dst.port != 0 {
+		return nil, fmt.Errorf("icmp has no ports: write %s without :%d", p.dst.addrs[0], p.dst.port)
+	}
+	if o.probe {
+		if p.dst.port == 0 && p.proto != "icmp" {
+			return nil, fmt.Errorf("a %s probe needs a port: write DST:PORT", p.proto)
+		}
+		if p.src.netns == "" {
+			return nil, fmt.Errorf("no namespace on this node has the address %s: run the probe on the sender's node, or leave --probe out", p.src.text)
+		}
+	}
+	p.filter = tracer.Filter{Proto: protos[p.proto], AnySrc: p.src.any, Src: p.src.addrs, Dst: p.dst.addrs, Sport: o.sport, Dport: p.dst.port, VXLANPorts: vxlanPorts(p.before)}
+	if p.src.port != 0 {
+		p.filter.Sport = p.src.port
+	}
+	return p, nil
+}
+
+// vxlanPorts are ports of this node's tunnels besides the customary ones.
+func vxlanPorts(s *netstate.Snapshot) []uint16 {
+	var out []uint16
+	for _, n := range s.Namespaces {
+		for _, l := range n.Links {
+			if l.VXLAN != nil && l.VXLAN.Port != 8472 && l.VXLAN.Port != 4789 && !slices.Contains(out, uint16(l.VXLAN.Port)) && len(out) < 2 {
+				out = append(out, uint16(l.VXLAN.Port))
+			}
+		}
+	}
+	return out
+}
+
+// runFlow is the whole of 'nettrace flow': resolve, attach, follow, judge.
+func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText string) (v *verdict.Verdict, err error) {
+	out, err := o.renderer(s)
+	if err != nil {
+		return nil, err
+	}
+	if o.watch != nil {
+		out = o.watch(out)
+	}
+	p, err := makePlan(ctx, &o, srcText, dstText)
+	if err != nil {
+		return nil, err
+	}
+	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ring << 20})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, tr.Close()) }()
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: p.probe(&o),
+		warn: func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }}}
+	if o.record != "" {
+		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+		if ferr != nil {
+			return nil, fmt.Errorf("open the recording: %w", ferr)
+		}
+		src.rec = tracer.NewCapture(f, tr.Names())
+		defer func() { err = errors.Join(err, src.rec.Close(), f.Close()) }()
+	}
+	if err := p.introduce(src, &o, tr); err != nil {
+		return nil, err
+	}
+	return runPipeline(src, out, func(pr progress) { src.progress = pr })
+}
+
+func (p *plan) probe(o *flowOptions) *probe.Request {
+	if !o.probe {
+		return nil
+	}
+	timeout := o.timeout
+	if timeout == 0 {
+		timeout = 10 * time.Second
+	}
+	r := &probe.Request{NetNS: p.src.netns, Proto: p.proto, Sport: p.filter.Sport, Dst: netip.AddrPortFrom(p.dst.addrs[0], p.dst.port), Size: o.size, Timeout: timeout}
+	if p.src.netns == "" || len(p.src.addrs) == 1 {
+		r.Src = p.src.addrs[0]
+	}
+	return r
+}
+
+// introduce queues what a run begins with: the header and the snapshot.
+func (p *plan) introduce(src *live, o *flowOptions, tr *tracer.Tracer) error {
+	srcName := p.src.text
+	if len(p.src.addrs) > 0 {
+		srcName = p.src.addrs[0].String()
+	}
+	h := header{Scoped: len(o.scope) > 0, WallNS: time.Now().UnixNano() - int64(tracer.Now()), Start: render.Start{
+		Kind: "start", Schema: render.Schema, Node: p.node, Kernel: tracer.Kernel(), Lockdown: tracer.Lockdown(),
+		Flow:   verdict.Flow{Proto: p.proto, Src: srcName, Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport},
+		Points: tr.Points(), AttachMS: tr.AttachTime().Milliseconds(),
+	}}
+	if err := src.note(noteHeader, h); err != nil {
+		return err
+	}
+	return src.note(noteBefore, p.before)
+}
+
+// conclude turns a verdict into the exit code.
+func conclude(ctx context.Context, v *verdict.Verdict, err error) error {
+	if err != nil && v == nil {
+		return err
+	}
+	code := exitOK
+	if v != nil {
+		code = verdict.ExitCode(v)
+	}
+	if ctx.Err() != nil && code == exitUnseen {
+		code = exitInterrupted
+	}
+	if err != nil {
+		return &exitError{code: code, err: err}
+	}
+	if code == exitOK {
+		return nil
+	}
+	return &exitError{code: code}
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/lab"
+	"github.com/nettrace-io/nettrace/pkg/render"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
+)
+
+type labRunOptions struct {
+	output
+	all, shuffle, teach bool
+	record              string
+}
+
+func newLabRun(s streams) *cobra.Command {
+	var o labRunOptions
+	c := &cobra.Command{
+		Use:   "run CASE | --all",
+		Short: "Build the lab, break it, trace a probe, and compare the verdict with the expected one",
+		Long: `Build a lab of its own, switch the case's failure on, send the probe and trace it, print the story, compare the verdict with the one that
+the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a name from 'nettrace lab list' or a path to a case file.`,
+		Example: `  nettrace lab run no-endpoints
+  nettrace lab run forward-policy-drop-legacy --teach
+  nettrace lab run --all --shuffle`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: completeCases,
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.all == (len(args) == 1) {
+				return errors.New("name one case, or use --all; 'nettrace lab list' names them")
+			}
+			if _, err := render.New(o.format, io.Discard, render.Options{}); err != nil {
+				return err
+			}
+			if o.all {
+				return runAll(c.Context(), s, o)
+			}
+			one, err := lab.FindCase(args[0])
+			if err != nil {
+				return err
+			}
+			return runOne(c.Context(), s, o, one)
+		},
+	}
+	o.output.flags(c)
+	c.Flags().BoolVar(&o.all, "all", false, "every case, a line each")
+	c.Flags().BoolVar(&o.shuffle, "shuffle", false, "with --all: in random order")
+	c.Flags().BoolVar(&o.teach, "teach", false, "explain the case first")
+	c.Flags().StringVar(&o.record, "record", "", "also write a recording of the traced probe")
+	return c
+}
+
+// runOne runs a case with its story on stdout.
+func runOne(ctx context.Context, s streams, o labRunOptions, c lab.Case) error {
+	if o.teach {
+		fmt.Fprintf(s.err, "%s: %s\n%s\n", c.Name, c.Title, c.Teaches)
+	}
+	wrong, err := runCase(ctx, s, o, c)
+	if err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		return &exitError{code: exitVerdict, err: fmt.Errorf("case %s: the verdict is not the expected one: %s", c.Name, strings.Join(wrong, "; "))}
+	}
+	fmt.Fprintf(s.err, "case %s: as expected\n", c.Name)
+	return nil
+}
+
+// runAll runs every case and prints a line for each.
+func runAll(ctx context.Context, s streams, o labRunOptions) error {
+	all, err := lab.Cases()
+	if err != nil {
+		return err
+	}
+	if o.shuffle {
+		mathrand.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
+	}
+	failed := 0
+	for i, c := range all {
+		begin := time.Now()
+		wrong, err := runCase(ctx, streams{s.in, io.Discard, io.Discard}, o, c)
+		if ctx.Err() != nil {
+			return &exitError{code: exitInterrupted}
+		}
+		mark := "ok  "
+		switch {
+		case err != nil:
+			mark, wrong = "FAIL", []string{err.Error()}
+			failed++
+		case len(wrong) > 0:
+			mark = "FAIL"
+			failed++
+		}
+		fmt.Fprintf(s.out, "%s %2d/%d %-28s %5.1f s  %s\n", mark, i+1, len(all), c.Name, time.Since(begin).Seconds(), render.Escape(strings.Join(wrong, "; ")))
+	}
+	if failed > 0 {
+		return &exitError{code: exitVerdict, err: fmt.Errorf("%d of %d cases did not get the expected verdict", failed, len(all))}
+	}
+	fmt.Fprintf(s.out, "all %d cases got the expected verdict\n", len(all))
+	return nil
+}
+
+// freePrefix finds a prefix that no lab has.
+func freePrefix() (string, error) {
+	var b [3]byte
+	for range 100 {
+		if _, err := rand.Read(b[:]); err != nil {
+			return "", fmt.Errorf("choose a prefix: %w", err)
+		}
+		p := "nt" + hex.EncodeToString(b[:])
+		if _, err := lab.Attach(p); err != nil {
+			return p, nil
+		}
+	}
+	return "", errors.New("no free lab prefix: run 'nettrace lab down --all'")
+}
+
+// runCase builds, breaks, traces and removes a lab; it returns in what the verdict differs from the expected one.
+func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong []string, err error) {
+	if err := labNeeds(c); err != nil {
+		return nil, err
+	}
+	prefix, err := freePrefix()
+	if err != nil {
+		return nil, err
+	}
+	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.Down()) }()
+	if err := l.Serve(); err != nil {
+		return nil, err
+	}
+	if err := l.Apply(ctx, c); err != nil {
+		return nil, err
+	}
+	see := &witness{}
+	fo := flowOptions{output: o.output, proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
+		scope: l.Scopes(), record: o.record, ring: 8, backend: "auto", watch: see.watch}
+	v, err := runFlow(ctx, s, fo, "netns:"+l.NetNS(c.Probe.From), c.Probe.To)
+	if err != nil {
+		return nil, err
+	}
+	return compare(c, v, see.journeys), nil
+}
+
+// witness keeps the journeys of a run for the comparison.
+type witness struct {
+	render.Renderer
+	journeys []journey.Journey
+}
+
+func (w *witness) watch(r render.Renderer) render.Renderer {
+	w.Renderer = r
+	return w
+}
+
+func (w *witness) Journey(j *journey.Journey) error {
+	w.journeys = append(w.journeys, *j)
+	return w.Renderer.Journey(j)
+}
+
+// compare lists what is not as the case expects.
+func compare(c lab.Case, v *verdict.Verdict, js []journey.Journey) []string {
+	var wrong []string
+	differ := func(what, want, got string) {
+		if want != got {
+			wrong = append(wrong, fmt.Sprintf("%s is %q, expected %q", what, got, want))
+		}
+	}
+	e := c.Expect
+	differ("outcome", e.Outcome, string(v.Outcome))
+	differ("layer", c.Layer, string(v.Layer))
+	differ("cause", e.Cause, v.Cause)
+	if e.Node != "" {
+		differ("node", e.Node, v.Node)
+	}
+	if e.Client != "" && v.Probe != nil {
+		differ("the client's result", e.Client, string(v.Probe.Result))
+	}
+	if code := verdict.ExitCode(v); code != e.Exit {
+		wrong = append(wrong, fmt.Sprintf("exit code is %d, expected %d", code, e.Exit))
+	}
+	if len(e.Confidence) > 0 && !strings.Contains(" "+strings.Join(e.Confidence, " ")+" ", " "+string(v.Confidence)+" ") {
+		wrong = append(wrong, fmt.Sprintf("confidence is %q, expected %s", v.Confidence, strings.Join(e.Confidence, " or ")))
+	}
+	text := strings.Join(append(append([]string{v.Summary}, v.Evidence...), v.Fix...), "\n")
+	for _, w := range e.Evidence {
+		if !strings.Contains(text, w) {
+			wrong = append(wrong, fmt.Sprintf("the evidence does not say %q", w))
+		}
+	}
+	wrong = append(wrong, missingHops(journey.Request, e.Hops, js)...)
+	return append(wrong, missingHops(journey.Reply, e.ReplyHops, js)...)
+}
+
+// missingHops checks that some journey in a direction has the hops in order. What is reported is the first hop that the best one lacks.
+func missingHops(d journey.Direction, want []string, js []journey.Journey) []string {
+	if len(want) == 0 {
+		return nil
+	}
+	best := -1
+	for i := range js {
+		if js[i].Direction != d {
+			continue
+		}
+		k := 0
+		for n := range js[i].Hops {
+			if k < len(want) && hopIs(&js[i].Hops[n], want[k]) {
+				k++
+			}
+		}
+		if k == len(want) {
+			return nil
+		}
+		best = max(best, k)
+	}
+	if best < 0 {
+		return []string{fmt.Sprintf("no %s was seen", d)}
+	}
+	return []string{fmt.Sprintf("no %s has hop %d of the expected way, %q", d, best+1, want[best])}
+}
+
+// hopIs compares a hop with "stage", "stage dev", "stage@node" or "stage dev@node".
+func hopIs(h *journey.Hop, want string) bool {
+	want, node, hasNode := strings.Cut(want, "@")
+	stage, dev, hasDev := strings.Cut(want, " ")
+	return string(h.Stage) == stage && (!hasDev || h.Dev == dev) && (!hasNode || (h.Node == node && h.Where != nil && h.Where.Kind == "host"))
+}

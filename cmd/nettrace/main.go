@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command nettrace shows a packet's way through this node, hop by hop, and says which layer dropped it, why, and what to do.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nettrace-io/nettrace/pkg/render"
+	"github.com/nettrace-io/nettrace/pkg/tracer"
+)
+
+// Exit codes of the contract.
+const (
+	exitOK          = 0
+	exitUsage       = 1
+	exitVerdict     = 2
+	exitUnseen      = 3
+	exitPrivileges  = 4
+	exitInterrupted = 130
+)
+
+// exitError carries an exit code out of a command; a nil err prints nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// streams are where a command reads and writes: data to out, everything else to err.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	go func() { // the first signal ends the work in order, the second one at once
+		<-ctx.Done()
+		stop()
+	}()
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run is main without the process.
+func run(ctx context.Context, args []string, s streams) int {
+	root := newRoot(s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var ee *exitError
+	if errors.As(err, &ee) {
+		if ee.err != nil {
+			complain(s, ee.err)
+		}
+		return ee.code
+	}
+	complain(s, err)
+	var pe *tracer.PrivilegeError
+	var fe *tracer.FeatureError
+	if errors.As(err, &pe) || errors.As(err, &fe) {
+		return exitPrivileges
+	}
+	return exitUsage
+}
+
+func complain(s streams, err error) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(err.Error())) }

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/probe"
+	"github.com/nettrace-io/nettrace/pkg/render"
+	"github.com/nettrace-io/nettrace/pkg/tracer"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
+)
+
+// The notes of a recording: what the steps after the tracer need besides events.
+const (
+	noteHeader  = "header"
+	noteBefore  = "before"
+	noteAfter   = "after"
+	noteProbe   = "probe"
+	noteSimilar = "similar"
+)
+
+// header is the first note of a run.
+type header struct {
+	Start  render.Start `json:"start"`
+	Scoped bool         `json:"scoped"`
+	// WallNS is the wall clock less the monotonic clock, for the times of drops.
+	WallNS int64 `json:"wallNs"`
+}
+
+// source is the first step: live from the kernel, or a recording. Next returns io.EOF at the end of the run.
+type source interface {
+	Next() (tracer.Frame, error)
+	Names() tracer.Names
+}
+
+// progress is what the pipeline tells a live source, which has to know when to stop.
+type progress struct {
+	open, requests, drops int
+	sawPackets            bool
+}
+
+// maxJourneys bounds what is kept for the verdict; the first ones decide.
+const maxJourneys = 10000
+
+// pipeline is the one place that sees every step: tracer → journey → names and rules → verdict → render.
+type pipeline struct {
+	out      render.Renderer
+	dec      *tracer.Decoder
+	asm      *journey.Assembler
+	head     *header
+	in       verdict.Input
+	progress progress
+	skipped  int // journeys beyond maxJourneys
+}
+
+// runPipeline takes a source to its end and returns the verdict. A recording that ends early is judged as far as it goes, with an error
+// that says so beside the verdict.
+func runPipeline(src source, out render.Renderer, tell func(progress)) (*verdict.Verdict, error) {
+	p := &pipeline{out: out, dec: tracer.NewDecoder(src.Names())}
+	var early error
+	for {
+		f, err := src.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if errors.Is(err, tracer.ErrTruncated) {
+			early = err
+			break
+		}
+		if err == nil {
+			err = p.take(f)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if tell != nil {
+			tell(p.progress)
+		}
+	}
+	if p.asm == nil {
+		return nil, errors.Join(errors.New("the recording does not say which flow it followed"), early)
+	}
+	return p.finish(early)
+}
+
+func (p *pipeline) take(f tracer.Frame) error {
+	switch {
+	case f.Note != nil:
+		return p.note(f.Note)
+	case p.asm == nil:
+		return errors.New("the recording has events before it says which flow they belong to")
+	case f.Tick != nil:
+		p.asm.Advance(f.Tick.Now, f.Tick.Lost)
+	case f.Event != nil:
+		var e tracer.Event
+		if err := p.dec.Decode(f.Event, &e); err != nil {
+			return err
+		}
+		p.asm.Add(&e)
+		p.progress.sawPackets = p.progress.sawPackets || e.ID != 0
+	}
+	return p.emit()
+}
+
+func (p *pipeline) note(n *tracer.Note) error {
+	into := map[string]func() any{
+		noteHeader:  func() any { p.head = &header{}; return p.head },
+		noteBefore:  func() any { p.in.Before = &netstate.Snapshot{}; return p.in.Before },
+		noteAfter:   func() any { p.in.After = &netstate.Snapshot{}; return p.in.After },
+		noteProbe:   func() any { p.in.Probe = &probe.Result{}; return p.in.Probe },
+		noteSimilar: func() any { return &p.in.Similar },
+	}[n.Name]
+	if into == nil {
+		return nil // of a newer version
+	}
+	if err := json.Unmarshal(n.JSON, into()); err != nil {
+		return fmt.Errorf("read the recording's %s: %w", n.Name, err)
+	}
+	// the snapshot comes right behind the header
+	if n.Name == noteBefore && p.head != nil && p.asm == nil {
+		p.in.Flow = p.head.Start.Flow
+		p.asm = journey.New(journey.Options{Places: places(p.in.Before), Scoped: p.head.Scoped, IsLocal: p.in.Before.LocalIn()})
+		return p.out.Start(p.head.Start)
+	}
+	return nil
+}
+
+// emit hands on what the assembler has ready: drops first, since they are news.
+func (p *pipeline) emit() error {
+	drops, done := p.asm.Drops(), p.asm.Done()
+	for i := range done {
+		j := &done[i]
+		netstate.Attribute(p.in.Before, j)
+		journey.Describe(j)
+	}
+	for _, d := range drops {
+		p.progress.drops++
+		h := d.Hop
+		for i := range done { // with its rule and sentence
+			if k := done[i].DropHop(); done[i].ID == d.Journey && k >= 0 {
+				h = done[i].Hops[k]
+			}
+		}
+		when := time.Unix(0, int64(d.Time)+p.head.WallNS).UTC().Format(time.RFC3339Nano)
+		if err := p.out.Drop(render.Drop{Kind: "drop", Time: when, Journey: d.Journey, Hop: h}); err != nil {
+			return err
+		}
+	}
+	for i := range done {
+		j := &done[i]
+		if j.Direction == journey.Request && j.Attempt == 1 {
+			p.progress.requests++
+		}
+		if len(p.in.Journeys) < maxJourneys {
+			p.in.Journeys = append(p.in.Journeys, *j)
+		} else {
+			p.skipped++
+		}
+		if err := p.out.Journey(j); err != nil {
+			return err
+		}
+	}
+	p.progress.open = p.asm.OpenLen()
+	return nil
+}
+
+func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
+	p.asm.Flush()
+	if err := p.emit(); err != nil {
+		return nil, err
+	}
+	journey.SortByID(p.in.Journeys)
+	p.in.Lost = p.asm.Lost()
+	v := verdict.Judge(&p.in)
+	if p.skipped > 0 {
+		v.Evidence = append(v.Evidence, fmt.Sprintf("%d further packets were followed and not judged", p.skipped))
+	}
+	if early != nil {
+		v.Evidence = append(v.Evidence, early.Error())
+	}
+	if err := p.out.Verdict(&v); err != nil {
+		return nil, err
+	}
+	return &v, early
+}

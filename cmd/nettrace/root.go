@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "devel"
+
+func newRoot(s streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "nettrace",
+		Short: "Follow a packet through this node and learn which layer dropped it",
+		Long: `nettrace follows one flow through this node, live, in the kernel: veth, bridge, NAT, routes, VXLAN and back. It shows
+each packet's way hop by hop and ends with a verdict: which of the five layers failed, why, and what to do.`,
+		Example: `  nettrace flow 10.244.1.10 10.96.0.80:80 --probe
+  nettrace flow netns:client 10.244.2.20:8080 --record flow.nt
+  nettrace replay flow.nt -o json
+  nettrace lab run no-endpoints`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version,
+	}
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
+	})
+	root.AddCommand(newFlow(s), newReplay(s), newLab(s))
+	return root
+}

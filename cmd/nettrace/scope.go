@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/nettrace-io/nettrace/internal/netns"
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+)
+
+// maxNamespaces bounds what is read at the start; a node has a namespace for each pod.
+const maxNamespaces = 2048
+
+func hostname() string {
+	h, err := os.Hostname()
+	if err != nil {
+		return "this node"
+	}
+	return h
+}
+
+// scopes reads --scope values, "[NODE=]HOSTNETNS[+NETNS…]". Without any, every namespace of this kernel is this node.
+func scopes(values []string) (node string, refs []netstate.Ref, err error) {
+	node = hostname()
+	if len(values) == 0 {
+		refs = netstate.Discover()
+		for i := range refs {
+			refs[i].Node = node
+		}
+		return node, refs[:min(len(refs), maxNamespaces)], nil
+	}
+	seen := map[string]bool{}
+	for k, v := range values {
+		name, spaces, ok := strings.Cut(v, "=")
+		if !ok {
+			name, spaces = fmt.Sprintf("node%d", k+1), v
+		}
+		if name == "" || len(name) > 253 {
+			return "", nil, fmt.Errorf("scope %q: name the node before the '='", v)
+		}
+		for i, s := range strings.Split(spaces, "+") {
+			path, err := netns.Path(s)
+			if err == nil {
+				_, err = netns.Inode(path)
+			}
+			if err != nil {
+				return "", nil, fmt.Errorf("scope %q: %w", v, err)
+			}
+			if seen[path] {
+				return "", nil, fmt.Errorf("scope %q: namespace %s is in two scopes", v, s)
+			}
+			seen[path] = true
+			refs = append(refs, netstate.Ref{Path: path, Name: s, Node: name, Host: i == 0})
+		}
+		if k == 0 {
+			node = name
+		}
+	}
+	return node, refs, nil
+}
+
+// places gives each namespace of a snapshot its name in words.
+func places(s *netstate.Snapshot) map[uint32]journey.Place {
+	m := map[uint32]journey.Place{}
+	if s == nil {
+		return m
+	}
+	for _, n := range s.Namespaces {
+		w := journey.Where{Kind: "netns", Name: n.Name}
+		if n.Host {
+			w = journey.Where{Kind: "host", Name: n.Node}
+		}
+		m[n.Inode] = journey.Place{Node: n.Node, Where: w}
+	}
+	return m
+}
