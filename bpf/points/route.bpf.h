@@ -165,6 +165,15 @@ static __always_inline void fill_nexthop(struct event *e, const struct fib_nh_co
 		e->netns = netns_of(dev);
 }
 
+/*
+ * ARP for a packet can run the whole way to another namespace inside it, where the same addresses are looked up: that is not this
+ * packet's route.
+ */
+static __always_inline bool elsewhere(const struct event *e, const struct fib_nh_common *nhc)
+{
+	return e->id && nhc->nhc_dev && netns_of(nhc->nhc_dev) != e->netns;
+}
+
 SEC("tp_btf/fib_table_lookup")
 int BPF_PROG(fib_table_lookup, u32 tb_id, struct flowi4 *flp, struct fib_nh_common *nhc, int err)
 {
@@ -184,6 +193,10 @@ int BPF_PROG(fib_table_lookup, u32 tb_id, struct flowi4 *flp, struct fib_nh_comm
 	e->table = tb_id;
 	e->err = err;
 	if (nhc) {
+		if (elsewhere(e, nhc)) {
+			bpf_ringbuf_discard(e, 0);
+			return 0;
+		}
 		fill_nexthop(e, nhc);
 		if (!err && nhc->nhc_scope == RT_SCOPE_NOWHERE)
 			e->flags |= EVENT_LOCAL;
@@ -216,8 +229,13 @@ int BPF_PROG(fib6_table_lookup, struct net *net, struct fib6_result *res, struct
 	e->table = table->tb6_id;
 	e->netns = net->ns.inum;
 	e->new_state = res->fib6_type;
-	if (nh)
+	if (nh) {
+		if (elsewhere(e, &nh->nh_common)) {
+			bpf_ringbuf_discard(e, 0);
+			return 0;
+		}
 		fill_nexthop(e, &nh->nh_common);
+	}
 	if (res->fib6_type == RTN_LOCAL)
 		e->flags |= EVENT_LOCAL;
 	bpf_ringbuf_submit(e, 0);

@@ -126,7 +126,8 @@ func (p *pipeline) note(n *tracer.Note) error {
 	// the snapshot comes right behind the header
 	if n.Name == noteBefore && p.head != nil && p.asm == nil {
 		p.in.Flow = p.head.Start.Flow
-		p.asm = journey.New(journey.Options{Places: places(p.in.Before), Scoped: p.head.Scoped, IsLocal: p.in.Before.LocalIn()})
+		p.asm = journey.New(journey.Options{Places: places(p.in.Before), Scoped: p.head.Scoped, IsLocal: p.in.Before.LocalIn(),
+			BridgeOf: p.in.Before.BridgeOf()})
 		return p.out.Start(p.head.Start)
 	}
 	return nil

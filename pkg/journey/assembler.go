@@ -24,6 +24,8 @@ type Options struct {
 	Scoped bool
 	// IsLocal says whether an address belongs to a namespace; nil when that is not known.
 	IsLocal func(netns uint32, addr netip.Addr) bool
+	// BridgeOf names the bridge of which a device is a port, with its ifindex; nil when that is not known.
+	BridgeOf func(netns, ifindex uint32) (string, uint32)
 }
 
 // The times after which a packet without news counts as gone, in ns. A packet that waits in a queue or for a neighbour gets more:

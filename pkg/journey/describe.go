@@ -67,6 +67,9 @@ func received(h *Hop) string {
 }
 
 func bridged(h *Hop) string {
+	if h.Port != "" {
+		return fmt.Sprintf("taken by the bridge %s at its port %s", h.Dev, h.Port)
+	}
 	if h.Func == "net_dev_start_xmit" {
 		return fmt.Sprintf("handed to the bridge %s", h.Dev)
 	}

@@ -95,7 +95,7 @@ func (f *flight) tunnel(a *Assembler, e *tracer.Event) {
 	switch {
 	case e.Outer.Valid() && !f.outer.Valid() && e.HasPacket:
 		h := f.hop(a, e, StageTunnel)
-		if p := f.lastHop(); p != nil && p.NetNS == e.NetNS && p.Stage == StageDeviceTx {
+		if p := f.tunnelDevice(e.NetNS); p != nil {
 			h.Dev, h.DevKind, h.Ifindex = p.Dev, p.DevKind, p.Ifindex
 		}
 		h.Func, h.Backend = "", ""
@@ -111,6 +111,16 @@ func (f *flight) tunnel(a *Assembler, e *tracer.Event) {
 	case e.HasPacket:
 		f.outer = e.Outer
 	}
+}
+
+// tunnelDevice is the hop at which the packet was handed to a tunnel device in a namespace.
+func (f *flight) tunnelDevice(netns uint32) *Hop {
+	for i := len(f.j.Hops) - 1; i >= 0 && f.j.Hops[i].NetNS == netns; i-- {
+		if h := &f.j.Hops[i]; h.Stage == StageDeviceTx {
+			return h
+		}
+	}
+	return nil
 }
 
 // vni is that of the tunnel the packet entered last.
@@ -163,9 +173,25 @@ func (f *flight) device(a *Assembler, e *tracer.Event) {
 	if e.Kind == "bridge" {
 		stage = StageBridge
 	}
-	h := f.hop(a, e, stage)
-	f.add(h)
+	f.add(f.hop(a, e, stage))
+	f.bridged(a, e)
 	f.local = e.Point == tracer.PointRX && e.Kind != "bridge" && !e.Outer.Valid() && a.opt.IsLocal != nil && a.opt.IsLocal(e.NetNS, e.Tuple.Dst)
+}
+
+// bridged adds the bridge that takes what its port receives: the port's rx_handler runs before anything else sees the packet
+// (net/bridge/br_input.c, br_handle_frame), and br_netfilter runs iptables there.
+func (f *flight) bridged(a *Assembler, e *tracer.Event) {
+	if e.Point != tracer.PointRX || a.opt.BridgeOf == nil {
+		return
+	}
+	name, index := a.opt.BridgeOf(e.NetNS, e.Ifindex)
+	if name == "" {
+		return
+	}
+	h := f.hop(a, e, StageBridge)
+	h.Func, h.Backend, h.Port = "", "", h.Dev
+	h.Dev, h.DevKind, h.Ifindex = name, "bridge", index
+	f.add(h)
 }
 
 // route adds a lookup's result. A table without the route (EAGAIN) waits for the lookup in the next table.
@@ -175,13 +201,24 @@ func (f *flight) route(a *Assembler, e *tracer.Event) {
 		return
 	}
 	h := f.routeHop(a, e)
-	if p := f.lastHop(); p != nil && p.Stage == StageRoute && p.NetNS == h.NetNS && *p.Route == *h.Route && (p.Outer == nil) == (h.Outer == nil) {
+	if f.routed(&h) {
 		return
 	}
 	if e.Local && !e.Outer.Valid() {
 		f.local = true
 	}
 	f.add(h)
+}
+
+// routed reports whether the same lookup was told already in this namespace: the kernel looks a route up once for itself and again for
+// rules, ARP and reverse path checks.
+func (f *flight) routed(h *Hop) bool {
+	for i := len(f.j.Hops) - 1; i >= 0 && f.j.Hops[i].NetNS == h.NetNS; i-- {
+		if p := &f.j.Hops[i]; p.Stage == StageRoute && *p.Route == *h.Route && (p.Outer == nil) == (h.Outer == nil) {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *flight) routeHop(a *Assembler, e *tracer.Event) Hop {

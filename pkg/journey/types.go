@@ -145,6 +145,7 @@ type Hop struct {
 	Dev      string  `json:"dev,omitempty"`
 	DevKind  string  `json:"devKind,omitempty"`
 	Ifindex  uint32  `json:"ifindex,omitempty"`
+	Port     string  `json:"port,omitempty"` // bridge: the port at which the packet came in
 	Stage    Stage   `json:"stage"`
 	Func     string  `json:"func,omitempty"` // kernel function or tracepoint; empty for a step deduced from its neighbours
 	Backend  string  `json:"backend,omitempty"`

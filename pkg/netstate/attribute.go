@@ -87,10 +87,12 @@ func devices(j *journey.Journey, i int) (in, out, physIn string) {
 			continue
 		}
 		switch {
+		case h.Stage == journey.StageBridge && h.Func == "netif_receive_skb":
+			in = h.Dev
 		case h.Stage == journey.StageDeviceRx:
 			in, physIn = h.Dev, ""
-		case h.Stage == journey.StageBridge && h.Func == "netif_receive_skb":
-			in, physIn = h.Dev, in
+		case h.Stage == journey.StageBridge && h.Port != "":
+			in, physIn = h.Dev, h.Port
 		case h.Stage == journey.StageRoute && h.Route != nil:
 			out = h.Route.OIF
 		}
@@ -144,4 +146,27 @@ func (s *Snapshot) LocalIn() func(uint32, netip.Addr) bool {
 		sets[s.Namespaces[i].Inode] = set
 	}
 	return func(netns uint32, a netip.Addr) bool { return sets[netns][a] }
+}
+
+// BridgeOf is the assembler's question of which bridge a device is a port.
+func (s *Snapshot) BridgeOf() func(netns, ifindex uint32) (string, uint32) {
+	if s == nil {
+		return nil
+	}
+	type port struct{ netns, ifindex uint32 }
+	bridges := map[port]*Link{}
+	for i := range s.Namespaces {
+		n := &s.Namespaces[i]
+		for k := range n.Links {
+			if m := n.LinkByIndex(n.Links[k].Master); m != nil && m.Kind == "bridge" {
+				bridges[port{n.Inode, uint32(n.Links[k].Index)}] = m
+			}
+		}
+	}
+	return func(netns, ifindex uint32) (string, uint32) {
+		if b := bridges[port{netns, ifindex}]; b != nil {
+			return b.Name, uint32(b.Index)
+		}
+		return "", 0
+	}
 }

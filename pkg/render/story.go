@@ -229,7 +229,7 @@ func (s *story) Verdict(v *verdict.Verdict) error {
 	if v.Layer != "" {
 		facts = append([]string{"layer: " + v.Layer.Title(), "cause: " + v.Cause}, facts...)
 	}
-	if v.Node != "" {
+	if v.Node != "" && v.Outcome != verdict.Delivered {
 		facts = append(facts, "on "+v.Node)
 	}
 	s.printf("%s\n", s.pal.paint(quiet, strings.Join(facts, " · ")))
