@@ -107,7 +107,7 @@ func (a *Assembler) Add(e *tracer.Event) {
 
 // begin starts a journey at a packet's first sight. An end without a beginning is no journey.
 func (a *Assembler) begin(e *tracer.Event) *flight {
-	if e.Point == tracer.PointConsume || e.Point == tracer.PointNeighSend || !e.Tuple.Valid() {
+	if e.Point == tracer.PointConsume || e.Point == tracer.PointNeighSend || !e.Tuple.Valid() || (e.Point == tracer.PointDrop && afterlife(e)) {
 		return nil
 	}
 	if a.opt.Scoped {

@@ -191,28 +191,33 @@ var hookCallers = map[string]string{
 	"ip_output": "POSTROUTING", "ip_mc_output": "POSTROUTING", "ip6_output": "POSTROUTING", "br_nf_post_routing": "POSTROUTING",
 }
 
-// hookOf reads from the call stack in which netfilter hook a packet was dropped; "" when it was no hook.
-func hookOf(stack []string, location string) string {
-	inHook := false
-	for _, f := range append([]string{location}, stack...) {
-		if f == "nf_hook_slow" || f == "nft_do_chain" || f == "nf_hook_slow_list" {
-			inHook = true
-			continue
-		}
-		if inHook && hookCallers[f] != "" {
-			return hookCallers[f]
+// hookOf reads from the call stack in which netfilter hook a packet was dropped; "" when it was no hook that dropped it. A stack can hold
+// nf_hook_slow without it being the culprit: br_netfilter goes on with the packet from inside a hook.
+func hookOf(stack []string, reason, location string) string {
+	if !inNetfilter[location] && reason != "NETFILTER_DROP" {
+		return ""
+	}
+	for _, f := range stack {
+		if h := hookCallers[f]; h != "" {
+			return h
 		}
 	}
 	return ""
 }
 
-// noise are the frees through kfree_skb that end a packet which had arrived. Reasons by name, because numbers move.
+// inNetfilter are the functions that free a packet which a hook's rules dropped (net/netfilter/core.c, nf_tables_core.c).
+var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": true, "nft_do_chain": true}
+
+// afterlife are frees through kfree_skb of what had arrived, whatever the packet: a raw socket's copy of a ping's answer, what a closed
+// socket had in its queues. Reasons by name, because numbers move.
+func afterlife(e *tracer.Event) bool {
+	return (e.Reason == "NO_SOCKET" && e.Location == "ping_rcv") || e.Reason == "QUEUE_PURGE"
+}
+
+// noise reports whether a drop is the end of a packet that had reached its socket.
 func (f *flight) noise(e *tracer.Event) bool {
-	if e.Reason == "NO_SOCKET" && e.Location == "ping_rcv" {
-		return true // the answer to a ping of a raw socket
-	}
-	if e.Reason == "QUEUE_PURGE" {
-		return true // the socket was closed with data in its queue
+	if afterlife(e) {
+		return true
 	}
 	if !f.local {
 		return false
@@ -221,5 +226,5 @@ func (f *flight) noise(e *tracer.Event) bool {
 	case "TCP_OLD_DATA", "TCP_OLD_SEQUENCE", "TCP_OLD_ACK", "TCP_RESET", "TCP_OFOMERGE", "TCP_CLOSE", "SOCKET_DESTROYED":
 		return true
 	}
-	return e.Reason == "NOT_SPECIFIED" && strings.HasPrefix(e.Location, "tcp_v") && (f.flags&flagRST != 0 || f.hasRST == false)
+	return e.Reason == "NOT_SPECIFIED" && strings.HasPrefix(e.Location, "tcp_v") && !f.hasRST
 }

@@ -266,7 +266,7 @@ func (f *flight) drop(a *Assembler, e *tracer.Event) {
 	h := f.hop(a, e, StageDrop)
 	h.Reason, h.Location = e.Reason, e.Location
 	h.Stack = dropStack(e.Stack, e.Location)
-	h.Hook = hookOf(h.Stack, e.Location)
+	h.Hook = hookOf(h.Stack, e.Reason, e.Location)
 	h.ICMP = f.icmp
 	h.Verdict = "drop"
 	f.j.End, f.j.EndWhy = Dropped, "drop"
