@@ -59,10 +59,8 @@ type Assembler struct {
 	drops    []Drop
 	attempts map[attemptKey]int
 	routes   []tracer.Event // lookups of sockets, for the packet that follows
-	lastLost uint64
 	lost     uint64
 	nextID   int
-	stacks   map[string]string
 }
 
 type attemptKey struct {
@@ -73,7 +71,7 @@ type attemptKey struct {
 
 // New returns an empty assembler.
 func New(o Options) *Assembler {
-	return &Assembler{opt: o, byID: map[uint64]*flight{}, attempts: map[attemptKey]int{}, stacks: map[string]string{}}
+	return &Assembler{opt: o, byID: map[uint64]*flight{}, attempts: map[attemptKey]int{}}
 }
 
 // Add takes the next event.

@@ -84,10 +84,6 @@ func tcpFlags(f uint8) string { return flagNames[f&63] }
 
 // icmpName names the ICMP messages that matter here (RFC 792, RFC 4443).
 func icmpName(v6 bool, kind, code uint8) string {
-	type key struct {
-		v6         bool
-		kind, code uint8
-	}
 	names := icmpNames[v6]
 	if n, ok := names[[2]uint8{kind, code}]; ok {
 		return n

@@ -63,11 +63,11 @@ func Start(o Options) (*Tracer, error) {
 		return nil, err
 	}
 	if err := t.arm(&o.Filter); err != nil {
-		t.Close()
+		_ = t.Close()
 		return nil, err
 	}
 	if err := t.attach(); err != nil {
-		t.Close()
+		_ = t.Close()
 		return nil, err
 	}
 	t.attached = time.Since(begin)

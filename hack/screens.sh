@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Replaces each block between <!-- screen:CASE --> and <!-- /screen --> in the README by the real output of that lab case.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+inside=0
+while IFS= read -r line; do
+	case $line in
+	'<!-- screen:'*)
+		case_name=${line#<!-- screen:}
+		case_name=${case_name% -->}
+		printf '%s\n```console\n$ sudo ./nettrace lab run %s\n' "$line" "$case_name" >>"$out"
+		./nettrace lab run "$case_name" 2>/dev/null >>"$out"
+		printf '```\n' >>"$out"
+		inside=1
+		;;
+	'<!-- /screen -->') inside=0 ;;
+	esac
+	if [ $inside = 0 ]; then printf '%s\n' "$line" >>"$out"; fi
+done <README.md
+cp "$out" README.md
