@@ -135,16 +135,29 @@ func conntrackOf(e *tracer.Event) *CT {
 // ctStatus names the bits of enum ip_conntrack_status that say something to a reader.
 var ctStatus = [...]string{"EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "SRC_NAT", "DST_NAT"}
 
+// IPv6 route types (include/uapi/linux/rtnetlink.h).
+const (
+	rtnBlackhole   = 6
+	rtnUnreachable = 7
+	rtnProhibit    = 8
+)
+
+// notInTable: EAGAIN sends the kernel to the next table; in IPv6 a table answers with its null entry, which is of type unreachable and
+// has no device worth the name (net/ipv6/route.c).
+func notInTable(e *tracer.Event) bool {
+	return e.Err == -eAGAIN || (e.Point == tracer.PointFIB6 && e.New == rtnUnreachable)
+}
+
 // routeError names the errno of a failed lookup. EAGAIN out of the last table is what the caller returns as ENETUNREACH
 // (net/core/fib_rules.c, net/ipv4/fib_frontend.c); in IPv6 the null entry and the route's type say it.
 func routeError(e *tracer.Event) string {
 	if e.Point == tracer.PointFIB6 {
 		switch {
-		case e.New == 6:
+		case e.New == rtnBlackhole:
 			return "EINVAL"
-		case e.New == 7:
+		case e.New == rtnUnreachable:
 			return "ENETUNREACH"
-		case e.New == 8:
+		case e.New == rtnProhibit:
 			return "EACCES"
 		}
 		return ""

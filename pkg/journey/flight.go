@@ -43,11 +43,11 @@ var directions = map[tracer.Direction]Direction{
 	tracer.DirRequest: Request, tracer.DirReply: Reply, tracer.DirRelated: Related, tracer.DirNone: Related,
 }
 
-// visited reports whether the journey was already at the device and stage of an event: then another packet is there.
+// visited reports whether the journey was already at the device and side of an event: then another packet is there.
 func (f *flight) visited(e *tracer.Event) bool {
 	for i := range f.j.Hops {
 		h := &f.j.Hops[i]
-		if h.NetNS == e.NetNS && h.Ifindex == e.Ifindex && h.Func == tracer.FuncOf(e.Point) {
+		if h.NetNS == e.NetNS && h.Ifindex == e.Ifindex && (h.Func == tracer.FuncOf(tracer.PointRX)) == (e.Point == tracer.PointRX) && h.Func != "" {
 			return true
 		}
 	}
@@ -194,9 +194,9 @@ func (f *flight) bridged(a *Assembler, e *tracer.Event) {
 	f.add(h)
 }
 
-// route adds a lookup's result. A table without the route (EAGAIN) waits for the lookup in the next table.
+// route adds a lookup's result. A table without the route waits for the lookup in the next table.
 func (f *flight) route(a *Assembler, e *tracer.Event) {
-	if e.Err == -eAGAIN {
+	if notInTable(e) {
 		f.hold = *e
 		return
 	}

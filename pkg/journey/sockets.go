@@ -33,7 +33,7 @@ func (a *Assembler) takeRoutes(f *flight, e *tracer.Event) {
 	for i := range a.routes {
 		r := &a.routes[i]
 		if r.NetNS == e.NetNS && r.Tuple.Dst == e.Tuple.Dst && (r.Tuple.Dport == 0 || r.Tuple.Dport == e.Tuple.Dport) &&
-			(r.Tuple.Sport == 0 || r.Tuple.Sport == e.Tuple.Sport) && r.Err != -eAGAIN && r.Time <= e.Time {
+			(r.Tuple.Sport == 0 || r.Tuple.Sport == e.Tuple.Sport) && !notInTable(r) && r.Time <= e.Time {
 			found = i
 		}
 	}

@@ -129,6 +129,8 @@ func (l *Lab) namespaces(b *builder) {
 			b.spaces[s] = n
 			return nil
 		})
+		// as CNI plugins do: duplicate address detection would keep addresses unusable for a second or two
+		b.sysctl(s, "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0")
 		b.up(s, "lo")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
@@ -23,6 +24,9 @@ func init() {
 func noSocket(d *dropAt) *Finding {
 	if d.h.Reason != "NO_SOCKET" {
 		return nil
+	}
+	if d.j.Direction == journey.Reply {
+		return replyWithoutSocket(d)
 	}
 	t := d.tuple()
 	port := endpoint(t.Dst, t.Dport)
@@ -63,6 +67,25 @@ func noSocket(d *dropAt) *Finding {
 		f.Layer, f.Cause = Service, "wrong-target-port"
 		f.Summary = fmt.Sprintf("the Service sends %s to %s, where nothing listens", nat.NAT.From, nat.NAT.To)
 		f.Fix = []string{"compare the Service's targetPort with the ports that the application listens on"}
+	}
+	return f
+}
+
+// replyWithoutSocket: the answer came, and the client has no socket for it: it has given up, or the answer comes from an address that it
+// never called, because the translation was not undone.
+func replyWithoutSocket(d *dropAt) *Finding {
+	t := d.tuple()
+	if t.Src.String() == d.in.Flow.Dst && (d.in.Flow.Dport == 0 || t.Sport == d.in.Flow.Dport) {
+		return &Finding{Layer: Application, Cause: "socket-drop", Confidence: Likely, Outcome: Dropped,
+			Summary: fmt.Sprintf("the answer reached %s after the client had closed its socket", place(d.h)),
+			Fix:     []string{"look for what makes the answer slow: the times of the hops show where it waited"}}
+	}
+	f := &Finding{Layer: PodNetwork, Cause: "bridge-netfilter-off", Confidence: Likely, Outcome: Dropped,
+		Summary: fmt.Sprintf("the answer reaches %s from %s instead of %s: its address was not translated back", place(d.h), endpoint(t.Src, t.Sport), endpoint2(d.in)),
+		Fix:     []string{in(d.h, "on its node: modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1")}}
+	if host := d.in.snapshot().Host(d.h.Node); host != nil && host.Sysctls["net.bridge.bridge-nf-call-iptables"] == "0" {
+		f.Confidence = Confirmed
+		f.Evidence = []string{fmt.Sprintf("state: net.bridge.bridge-nf-call-iptables = 0 on %s: packets between its pods pass the bridge without iptables", d.h.Node)}
 	}
 	return f
 }
