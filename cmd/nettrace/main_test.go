@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// call runs nettrace as a user would and returns exit code, stdout and stderr.
+func call(t *testing.T, args ...string) (int, string, string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code := run(context.Background(), args, streams{strings.NewReader(""), &out, &errs})
+	return code, out.String(), errs.String()
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: network namespaces and tracing")
+	}
+}
+
+// Bad input gets one sentence and exit code 1, before anything is attached.
+func TestBadInput(t *testing.T) {
+	garbage := filepath.Join(t.TempDir(), "garbage.nt")
+	if err := os.WriteFile(garbage, []byte("\x00\x01\x02 this is no recording"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	badCase := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(badCase, []byte("name: x\ntitle: y\nprobe: {from: client, to: \"1.2.3.4\"}\nexpected: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no arguments", []string{"flow"}, "accepts 2 arg(s)"},
+		{"no address", []string{"flow", "10.0.0.1", "10.0.0.256:80"}, `"10.0.0.256:80" is no address`},
+		{"port 0", []string{"flow", "10.0.0.1", "10.0.0.2:0"}, `"0" is no port`},
+		{"port 70000", []string{"flow", "10.0.0.1", "10.0.0.2:70000"}, `"70000" is no port`},
+		{"a port that is no number", []string{"flow", "10.0.0.1", "[2001:db8::1]:http"}, `"http" is no port`},
+		{"IPv4 to IPv6", []string{"flow", "10.0.0.1", "[2001:db8::1]:80"}, "one is IPv4, the other IPv6"},
+		{"unknown namespace", []string{"flow", "netns:there-is-none", "10.0.0.2:80"}, "no such namespace"},
+		{"a namespace name with a slash", []string{"flow", "netns:../x", "10.0.0.2:80"}, "is no namespace name"},
+		{"a path that is no namespace", []string{"flow", "netns:/etc/passwd", "10.0.0.2:80"}, "is no namespace"},
+		{"any as destination", []string{"flow", "10.0.0.1", "any"}, "the destination cannot be 'any'"},
+		{"multicast", []string{"flow", "10.0.0.1", "224.0.0.1:80"}, "cannot be one end of a flow"},
+		{"a probe from any", []string{"flow", "any", "10.0.0.2:80", "--probe"}, "a probe needs a sender"},
+		{"a probe without a port", []string{"flow", "host", "127.0.0.1", "--probe"}, ""},
+		{"icmp with a port", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--proto", "icmp"}, "icmp has no ports"},
+		{"unknown protocol", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--proto", "quic"}, `unknown protocol "quic"`},
+		{"unknown format", []string{"flow", "10.0.0.1", "10.0.0.2:80", "-o", "yaml"}, `unknown output format "yaml"`},
+		{"unknown flag", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--fast"}, "--help"},
+		{"bad scope", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--scope", "n=nowhere"}, `scope "n=nowhere"`},
+		{"size without probe", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--size", "10"}, "add --probe"},
+		{"a recording that is not there", []string{"replay", "/nonexistent/x.nt"}, "no such file"},
+		{"garbage as recording", []string{"replay", garbage}, "not a nettrace recording"},
+		{"unknown case", []string{"lab", "run", "endpoints"}, "did you mean no-endpoints?"},
+		{"a case file with a mistake", []string{"lab", "run", badCase}, "bad.yaml:4: unknown field"},
+		{"a bad lab prefix", []string{"lab", "up", "--prefix", "UPPER!"}, "use one to eight of a-z and 0-9"},
+		{"no lab", []string{"lab", "exec", "--prefix", "nosuch", "client", "--", "true"}, `no lab with prefix "nosuch" is up`},
+		{"control characters", []string{"flow", "netns:\x1b[31mred", "10.0.0.2:80"}, `\x1b[31mred`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			code, out, errs := call(t, tc.args...)
+			if code != exitUsage {
+				t.Errorf("exit code %d, want 1; stderr %q", code, errs)
+			}
+			if out != "" {
+				t.Errorf("stdout is not empty: %q", out)
+			}
+			if !strings.Contains(errs, tc.want) || strings.ContainsRune(errs, '\x1b') || strings.Count(errs, "\n") != 1 {
+				t.Errorf("stderr %q: want one sentence with %q", errs, tc.want)
+			}
+		})
+	}
+}
+
+func TestHelpHasExamples(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"flow", "--help"}, {"replay", "--help"}, {"lab", "--help"}, {"lab", "run", "--help"}} {
+		code, out, _ := call(t, args...)
+		if code != 0 || !strings.Contains(out, "Examples:") {
+			t.Errorf("%v: exit %d, no examples in %q", args, code, out)
+		}
+	}
+}
+
+func TestLabListNamesEveryCase(t *testing.T) {
+	code, out, _ := call(t, "lab", "list")
+	if code != 0 {
+		t.Fatalf("exit %d", code)
+	}
+	for _, name := range []string{"healthy-service", "no-endpoints", "forward-policy-drop-nft", "underlay-mtu-silent"} {
+		if !strings.Contains(out, name) {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+}
