@@ -33,7 +33,8 @@ type flowOptions struct {
 	untilDrop bool
 	scope     []string
 	record    string
-	ring      uint32
+	ring      uint32 // MiB
+	ringBytes uint32 // for tests: smaller than a MiB
 	backend   string
 	// watch puts itself between the pipeline and the renderer; the lab compares what it sees.
 	watch func(render.Renderer) render.Renderer
@@ -212,7 +213,10 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err != nil {
 		return nil, err
 	}
-	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ring << 20})
+	if o.ringBytes == 0 {
+		o.ringBytes = o.ring << 20
+	}
+	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ringBytes})
 	if err != nil {
 		return nil, err
 	}
