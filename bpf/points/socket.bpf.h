@@ -76,20 +76,22 @@ int BPF_PROG(tcp_retransmit_skb, struct sock *sk, struct sk_buff *skb)
 	return 0;
 }
 
+/* The packet that is answered came in at a device, so it is tracked; what it is was told there. */
 static __always_inline struct event *answered_with_reset(const struct sk_buff *skb)
 {
-	struct window w = window_of(skb, skb->network_header);
-	struct packet p;
-	struct track t;
+	u64 key = (u64)skb;
+	struct track *t = tracking ? bpf_map_lookup_elem(&tracked, &key) : NULL;
 	struct event *e;
 
-	if (!identify((u64)skb, &w, &p, &t))
+	if (!t)
 		return NULL;
 	e = start_event(POINT_RESET_SENT, sizeof(*e));
 	if (!e)
 		return NULL;
+	e->skb = key;
+	e->id = t->id;
+	e->dir = t->dir;
 	fill_device(e, skb->dev);
-	fill_skb(e, skb, &p, &t);
 	return e;
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -137,8 +139,8 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options) error {
 	return nil
 }
 
-// load creates the maps and then loads each program on its own over them, side by side: the verifier's time is most of the start, and
-// a program that it refuses is lost alone.
+// load creates the maps and then loads the programs over them, in as many groups side by side as there are processors: the verifier's
+// time is most of the start. A group with a program that the verifier refuses is loaded again one by one, so that only that one is lost.
 func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
 	programs := spec.Programs
 	spec.Programs = map[string]*ebpf.ProgramSpec{}
@@ -151,21 +153,17 @@ func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
 		wg      sync.WaitGroup
 		mu      sync.Mutex
 		refused error
-		slots   = make(chan struct{}, runtime.GOMAXPROCS(0))
 	)
-	for name, p := range programs {
+	for _, group := range split(programs, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
-			slots <- struct{}{}
-			prog, err := loadOne(spec, base.Maps, name, p)
-			<-slots
+			loaded, err := loadGroup(spec, base.Maps, group)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				refused = err
-				t.blind(name, lastLine(err))
-				return
+			maps.Copy(base.Programs, loaded)
+			for name, why := range err {
+				refused = why
+				t.blind(name, lastLine(why))
 			}
-			base.Programs[name] = prog
 		})
 	}
 	wg.Wait()
@@ -176,15 +174,45 @@ func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
 	return nil
 }
 
-func loadOne(spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map, name string, p *ebpf.ProgramSpec) (*ebpf.Program, error) {
-	one := *spec
-	one.Programs = map[string]*ebpf.ProgramSpec{name: p}
-	c, err := ebpf.NewCollectionWithOptions(&one, ebpf.CollectionOptions{MapReplacements: maps})
-	if err != nil {
-		return nil, err
+// split deals the programs out to groups of about the same size, the longest first.
+func split(programs map[string]*ebpf.ProgramSpec, n int) []map[string]*ebpf.ProgramSpec {
+	names := slices.Sorted(maps.Keys(programs))
+	slices.SortStableFunc(names, func(a, b string) int { return len(programs[b].Instructions) - len(programs[a].Instructions) })
+	groups := make([]map[string]*ebpf.ProgramSpec, min(n, len(names)))
+	size := make([]int, len(groups))
+	for _, name := range names {
+		small := slices.Index(size, slices.Min(size))
+		if groups[small] == nil {
+			groups[small] = map[string]*ebpf.ProgramSpec{}
+		}
+		groups[small][name] = programs[name]
+		size[small] += len(programs[name].Instructions)
 	}
-	defer c.Close()
-	return c.DetachProgram(name), nil
+	return groups
+}
+
+// loadGroup loads programs over shared maps; the errors are by program.
+func loadGroup(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, group map[string]*ebpf.ProgramSpec) (map[string]*ebpf.Program, map[string]error) {
+	one := *spec
+	one.Programs = group
+	loaded, failed := map[string]*ebpf.Program{}, map[string]error{}
+	c, err := ebpf.NewCollectionWithOptions(&one, ebpf.CollectionOptions{MapReplacements: shared})
+	if err == nil {
+		defer c.Close()
+		for name := range group {
+			loaded[name] = c.DetachProgram(name)
+		}
+		return loaded, nil
+	}
+	for name, p := range group {
+		if len(group) == 1 {
+			return nil, map[string]error{name: err}
+		}
+		l, f := loadGroup(spec, shared, map[string]*ebpf.ProgramSpec{name: p})
+		maps.Copy(loaded, l)
+		maps.Copy(failed, f)
+	}
+	return loaded, failed
 }
 
 func (t *Tracer) blind(program, why string) {
