@@ -72,6 +72,52 @@ static __always_inline bool maybe_port(const struct tuple *t)
 	return bit(port_bits, t->sport) || bit(port_bits, t->dport);
 }
 
+static __always_inline bool maybe_v4(__be32 a)
+{
+	return bit(addr_bits, (a * 2654435761u) >> 16); /* addr_hash of an IPv4 address: the other words are 0 */
+}
+
+static __always_inline bool maybe_v6(const struct ip6hdr *h)
+{
+	return bit(addr_bits, addr_hash(h->saddr)) || bit(addr_bits, addr_hash(h->daddr));
+}
+
+/*
+ * The cheap question that nearly every packet of other flows ends at: one read of the IP header, or two for a packet in VXLAN. False is
+ * certain; true means that the packet has to be parsed. The inner header's place is that of a frame without VLAN tag and an outer header
+ * without options; anything else is parsed.
+ */
+static __always_inline bool worth_parsing(const struct window *w)
+{
+	struct {
+		struct ip4hdr ip;
+		__be16 sport, dport;
+		u32 rest;
+	} h;
+	struct ip6hdr six;
+	u8 version;
+
+	if (!read_at(w, w->off, &h, sizeof(h)))
+		return true;
+	version = h.ip.ihl_version >> 4;
+	if (version == 6) {
+		if (!read_at(w, w->off, &six, sizeof(six)))
+			return true;
+		return maybe_v6(&six) || six.nexthdr == IPPROTO_ICMPV6 || six.nexthdr == IPPROTO_UDP;
+	}
+	if (version != 4)
+		return false;
+	if (maybe_v4(h.ip.saddr) || maybe_v4(h.ip.daddr) || h.ip.protocol == IPPROTO_ICMP)
+		return true;
+	if (h.ip.protocol != IPPROTO_UDP || !is_vxlan_port(bpf_ntohs(h.dport)))
+		return false;
+	if (!read_at(w, w->off + sizeof(h) + 8 + ETH_HLEN, &h.ip, sizeof(h.ip)))
+		return true;
+	if (h.ip.ihl_version >> 4 != 4)
+		return true;
+	return maybe_v4(h.ip.saddr) || maybe_v4(h.ip.daddr) || h.ip.protocol == IPPROTO_ICMP;
+}
+
 static __always_inline void reverse(const struct tuple *t, struct tuple *r)
 {
 	*r = *t;

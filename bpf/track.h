@@ -121,9 +121,11 @@ static __noinline int identify(u64 skb, struct window *w, struct packet *p, stru
 
 	if (!w || !p || !t)
 		return 0;
+	known = tracking ? bpf_map_lookup_elem(&tracked, &skb) : NULL;
+	if (!known && !worth_parsing(w))
+		return 0;
 	clear(p, sizeof(*p));
 	clear(t, sizeof(*t));
-	known = tracking ? bpf_map_lookup_elem(&tracked, &skb) : NULL;
 	l4 = parse_packet(w, p);
 	if (!l4 && !known)
 		return 0;
