@@ -21,9 +21,16 @@ int BPF_PROG(net_dev_start_xmit, struct sk_buff *skb, struct net_device *dev)
 	return skb_point(skb, skb->network_header, dev, POINT_TX);
 }
 
-/* Only for devices with a queueing discipline: the time between this and net_dev_start_xmit is the time in the queue. */
+/*
+ * The time between this and net_dev_start_xmit is the time in the device's queue. It fires for devices without a queue as well, so it
+ * looks only at packets that are known already: a sender's first device shows no queueing time.
+ */
 SEC("tp_btf/net_dev_queue")
 int BPF_PROG(net_dev_queue, struct sk_buff *skb)
 {
+	u64 key = (u64)skb;
+
+	if (!tracking || !bpf_map_lookup_elem(&tracked, &key))
+		return 0;
 	return skb_point(skb, skb->network_header, skb->dev, POINT_QUEUE);
 }

@@ -70,9 +70,9 @@ func places(s *netstate.Snapshot) map[uint32]journey.Place {
 		return m
 	}
 	for _, n := range s.Namespaces {
-		w := journey.Where{Kind: "netns", Name: n.Name}
+		w := &journey.Where{Kind: "netns", Name: n.Name}
 		if n.Host {
-			w = journey.Where{Kind: "host", Name: n.Node}
+			w = &journey.Where{Kind: "host", Name: n.Node}
 		}
 		m[n.Inode] = journey.Place{Node: n.Node, Where: w}
 	}

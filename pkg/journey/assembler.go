@@ -12,7 +12,7 @@ import (
 // Place is what is known about a network namespace.
 type Place struct {
 	Node  string
-	Where Where
+	Where *Where // shared by all hops there
 }
 
 // Options are the settings of an Assembler.
@@ -224,12 +224,8 @@ func (a *Assembler) attempt(e *tracer.Event) int {
 }
 
 func (a *Assembler) place(netns uint32) (string, *Where) {
-	p, ok := a.opt.Places[netns]
-	if !ok {
-		return "", nil
-	}
-	w := p.Where
-	return p.Node, &w
+	p := a.opt.Places[netns]
+	return p.Node, p.Where
 }
 
 // SortByID puts journeys in order of first sight.

@@ -19,6 +19,10 @@ type flight struct {
 	flags   uint8
 	payload uint16
 
+	outerPtr *Tuple // of the last hop inside a tunnel, shared by the hops that follow
+	ct       *CT    // of the last hop with a conntrack entry, likewise, with what it was made from
+	ctFrom   ctKey
+
 	lastNS  uint32
 	away    bool         // last seen outside of every scope
 	hold    tracer.Event // a step whose meaning the next event decides: a queue, a route that one table does not have
@@ -29,6 +33,13 @@ type flight struct {
 	waiting bool
 	over    bool
 	cut     bool // more hops than are kept
+}
+
+// ctKey is what a CT is made from.
+type ctKey struct {
+	info        uint8
+	status      uint32
+	orig, reply tracer.Tuple
 }
 
 func newFlight(a *Assembler, e *tracer.Event) *flight {
@@ -319,7 +330,7 @@ func (f *flight) finish(a *Assembler) {
 // pod reports whether a namespace is known to be no node's host namespace: a packet does not leave the node there.
 func (a *Assembler) pod(netns uint32) bool {
 	p, ok := a.opt.Places[netns]
-	return ok && p.Where.Kind != "host"
+	return ok && p.Where != nil && p.Where.Kind != "host"
 }
 
 // hop has what every step of an event has.
@@ -333,10 +344,16 @@ func (f *flight) hop(a *Assembler, e *tracer.Event, stage Stage) Hop {
 	h.Node, h.Where = a.place(netns)
 	if e.Outer.Valid() {
 		t := tupleOf(&e.Outer)
-		h.Outer = &t
+		if f.outerPtr == nil || *f.outerPtr != t {
+			f.outerPtr = &t
+		}
+		h.Outer = f.outerPtr
 	}
 	if e.HasCT {
-		h.CT = conntrackOf(e)
+		if k := (ctKey{e.CTInfo, e.CTStatus, e.CTOrig, e.CTReply}); f.ct == nil || f.ctFrom != k {
+			f.ct, f.ctFrom = conntrackOf(e), k
+		}
+		h.CT = f.ct
 	} else if e.HasPacket && e.CTInfo == ctUntracked {
 		h.CT = &CT{State: "UNTRACKED"}
 	}
