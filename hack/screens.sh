@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# The suffix of the kernel's release, which says who built it, is left out.
 # Replaces each block between <!-- screen:CASE --> and <!-- /screen --> in the README by the real output of that lab case.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +13,7 @@ while IFS= read -r line; do
 		case_name=${line#<!-- screen:}
 		case_name=${case_name% -->}
 		printf '%s\n```console\n$ sudo ./nettrace lab run %s\n' "$line" "$case_name" >>"$out"
-		./nettrace lab run "$case_name" 2>/dev/null >>"$out"
+		./nettrace lab run "$case_name" 2>/dev/null | sed 's/\(kernel [0-9.]*\)[^ ,]*/\1/' >>"$out"
 		printf '```\n' >>"$out"
 		inside=1
 		;;

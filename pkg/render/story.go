@@ -180,9 +180,14 @@ func (s *story) hop(h *journey.Hop) {
 	}
 	s.printf("    %s %-10s %s\n", s.pal.paint(quiet, fmt.Sprintf("%9.3f ms", float64(h.T)/1e6)), h.Stage, what)
 	if h.Rule != nil && (h.Stage == journey.StageDrop || h.Stage == journey.StageNAT) {
-		s.printf("    %12s %-10s %s\n", "", "", s.pal.paint(quiet, RuleText(h.Rule)))
+		for _, part := range wrap(Escape(RuleText(h.Rule)), s.width-indent) {
+			s.printf("%*s%s\n", indent, "", s.pal.paint(quiet, part))
+		}
 	}
 }
+
+// indent is where a hop's sentence starts.
+const indent = 28
 
 // RuleText names a rule: backend, table, chain, number, text.
 func RuleText(r *journey.Rule) string {

@@ -8,7 +8,9 @@ tcp 10.244.1.10 → 10.96.0.84:80 on node1, kernel 6.18.44, 16 of 16 points atta
         0.215 ms device-rx  received at veth2828400f (veth)
         0.215 ms bridge     taken by the bridge cni0 at its port veth2828400f
         0.240 ms nat        DNAT: destination 10.96.0.84:80 becomes 10.244.1.10:8080 for svc/shop/self:http
-                            iptables-legacy nat/KUBE-SEP-O2TYUWGYZ4PDZJDS rule 2: -p tcp -m comment --comment "shop/self:http" -m tcp -j DNAT --to-destination 10.244.1.10:8080 (inferred)
+                            iptables-legacy nat/KUBE-SEP-O2TYUWGYZ4PDZJDS rule 2: -p tcp -m comment
+                            --comment "shop/self:http" -m tcp -j DNAT --to-destination
+                            10.244.1.10:8080 (inferred)
         0.240 ms route      routed to cni0, directly connected
         0.266 ms bridge     handed to the bridge cni0
         0.289 ms nat        SNAT: source 10.244.1.10:45203 becomes 10.244.1.1:5113

@@ -8,7 +8,9 @@ tcp 10.244.1.10 → 10.96.0.81:80 on node1, kernel 6.18.44, 16 of 16 points atta
         0.185 ms device-rx  received at veth2828400f (veth)
         0.185 ms bridge     taken by the bridge cni0 at its port veth2828400f
         0.209 ms nat        DNAT: destination 10.96.0.81:80 becomes 10.244.2.20:8080 for svc/shop/web-node:http
-                            iptables-legacy nat/KUBE-SEP-7DVQY232RSQI7TWF rule 2: -p tcp -m comment --comment "shop/web-node:http" -m tcp -j DNAT --to-destination 10.244.2.20:8080 (inferred)
+                            iptables-legacy nat/KUBE-SEP-7DVQY232RSQI7TWF rule 2: -p tcp -m comment
+                            --comment "shop/web-node:http" -m tcp -j DNAT --to-destination
+                            10.244.2.20:8080 (inferred)
         0.209 ms route      routed via 10.244.2.0 to flannel.1
         0.277 ms bridge     up from the bridge cni0 to its node
         0.312 ms device-tx  handed to the tunnel device flannel.1
@@ -66,7 +68,9 @@ tcp 10.244.1.10 → 10.96.0.81:80 on node1, kernel 6.18.44, 16 of 16 points atta
         0.004 ms device-rx  received at veth2828400f (veth)
         0.004 ms bridge     taken by the bridge cni0 at its port veth2828400f
         0.009 ms nat        DNAT: destination 10.96.0.81:80 becomes 10.244.2.20:8080 for svc/shop/web-node:http
-                            iptables-legacy nat/KUBE-SEP-7DVQY232RSQI7TWF rule 2: -p tcp -m comment --comment "shop/web-node:http" -m tcp -j DNAT --to-destination 10.244.2.20:8080 (inferred)
+                            iptables-legacy nat/KUBE-SEP-7DVQY232RSQI7TWF rule 2: -p tcp -m comment
+                            --comment "shop/web-node:http" -m tcp -j DNAT --to-destination
+                            10.244.2.20:8080 (inferred)
         0.009 ms route      routed via 10.244.2.0 to flannel.1
         0.013 ms bridge     up from the bridge cni0 to its node
         0.020 ms device-tx  handed to the tunnel device flannel.1

@@ -35,7 +35,9 @@ udp 10.244.1.10 → 10.96.0.85:9000 on node1, kernel 6.18.44, 16 of 16 points at
         0.267 ms device-rx  received at veth2828400f (veth)
         0.267 ms bridge     taken by the bridge cni0 at its port veth2828400f
         0.288 ms nat        DNAT: destination 10.96.0.85:9000 becomes 10.244.2.20:9000 for svc/shop/echo:udp
-                            iptables-legacy nat/KUBE-SEP-U75XGNTWVYMNCGOJ rule 2: -p udp -m comment --comment "shop/echo:udp" -m udp -j DNAT --to-destination 10.244.2.20:9000 (inferred)
+                            iptables-legacy nat/KUBE-SEP-U75XGNTWVYMNCGOJ rule 2: -p udp -m comment
+                            --comment "shop/echo:udp" -m udp -j DNAT --to-destination
+                            10.244.2.20:9000 (inferred)
         0.288 ms route      routed via 10.244.2.0 to flannel.1
         0.306 ms bridge     up from the bridge cni0 to its node
         0.663 ms device-tx  handed to the tunnel device flannel.1

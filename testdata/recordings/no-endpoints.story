@@ -10,7 +10,9 @@ tcp 10.244.1.10 → 10.96.0.82:80 on node1, kernel 6.18.44, 16 of 16 points atta
         0.160 ms bridge     up from the bridge cni0 to its node
         0.169 ms route      routed via 192.168.50.100 to eth0
         0.258 ms drop       rejected by netfilter in FORWARD at cni0, reason NETFILTER_DROP; answered with ICMP port unreachable
-                            iptables-legacy filter/KUBE-SERVICES rule 1: -d 10.96.0.82/32 -p tcp -m comment --comment "shop/empty:http has no endpoints" -m tcp --dport 80 -j REJECT --reject-with icmp-port-unreachable (inferred)
+                            iptables-legacy filter/KUBE-SERVICES rule 1: -d 10.96.0.82/32 -p tcp -m
+                            comment --comment "shop/empty:http has no endpoints" -m tcp --dport 80
+                            -j REJECT --reject-with icmp-port-unreachable (inferred)
   ✗ rejected
 
 #2 related icmp port unreachable 10.244.1.1 → 10.244.1.10 88 bytes
