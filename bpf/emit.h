@@ -108,7 +108,7 @@ static __always_inline struct window window_of(const struct sk_buff *skb, u32 l3
 }
 
 /* Remembers the packet for the route and neighbour events that follow on this CPU. */
-static __always_inline void set_current(const struct sk_buff *skb, const struct track *t, u64 ts)
+static __always_inline void set_current(const struct sk_buff *skb, const struct track *t, u64 ts, u32 point)
 {
 	struct current_packet *cur = current_packet();
 
@@ -118,6 +118,7 @@ static __always_inline void set_current(const struct sk_buff *skb, const struct 
 	cur->id = t->id;
 	cur->dir = t->dir;
 	cur->ts = ts;
+	cur->received = point == POINT_RX;
 }
 
 /* The whole of a plain skb point: does the packet belong to the flow, which one is it, tell user space. */
@@ -139,7 +140,7 @@ static __always_inline int skb_point(const struct sk_buff *skb, u32 l3, const st
 		e->flags |= EVENT_FIRST;
 	fill_device(e, dev);
 	fill_skb(e, skb, &p, &t);
-	set_current(skb, &t, e->ts);
+	set_current(skb, &t, e->ts, point);
 	bpf_ringbuf_submit(e, 0);
 	return 0;
 }

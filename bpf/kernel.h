@@ -124,6 +124,7 @@ struct sock {
 /* include/net/flow.h */
 struct flowi_common {
 	int flowic_oif;
+	int flowic_iif;
 	__u8 flowic_proto;
 };
 union flowi_uli {

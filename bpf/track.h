@@ -29,6 +29,7 @@ struct current_packet {
 	u8 daddr[16]; /* of its last route: a neighbour that is waited for is this or the gateway */
 	u8 gw[16];
 	u8 dir;
+	u8 received; /* its last point was a device that received it */
 };
 
 struct {

@@ -12,7 +12,10 @@ struct lookup_key {
 	u8 daddr[16];
 	u16 sport, dport;
 	u8 proto, family;
+	u8 input; /* asked for a packet that came in, not by a sender */
 };
+
+#define LOOPBACK_IFINDEX 1 /* flowic_iif of an output lookup (net/ipv4/route.c, ip_route_output_key_hash) */
 
 static __always_inline void copy_v4(u8 *to, const __be32 *from)
 {
@@ -36,6 +39,8 @@ static __noinline int current_matches(struct current_packet *cur, const struct l
 	struct window w;
 
 	if (!cur || !k || !p || !cur->skb || bpf_ktime_get_ns() - cur->ts > CURRENT_NS)
+		return 0;
+	if (k->input && !cur->received) /* ARP for a packet on its way out runs the other side's input inside it */
 		return 0;
 	clear(p, sizeof(*p));
 	skb = (void *)cur->skb;
@@ -185,6 +190,7 @@ int BPF_PROG(fib_table_lookup, u32 tb_id, struct flowi4 *flp, struct fib_nh_comm
 		return 0;
 	copy_v4(k.saddr, &(__be32){flp->saddr});
 	k.proto = flp->__fl_common.flowic_proto;
+	k.input = flp->__fl_common.flowic_iif > LOOPBACK_IFINDEX;
 	k.sport = bpf_ntohs(flp->uli.ports.sport);
 	k.dport = bpf_ntohs(flp->uli.ports.dport);
 	e = route_event(POINT_FIB, &k);
@@ -221,6 +227,7 @@ int BPF_PROG(fib6_table_lookup, struct net *net, struct fib6_result *res, struct
 		return 0;
 	__builtin_memcpy(k.saddr, flp->saddr.in6_u.u6_addr8, 16);
 	k.proto = flp->__fl_common.flowic_proto;
+	k.input = flp->__fl_common.flowic_iif > LOOPBACK_IFINDEX;
 	k.sport = bpf_ntohs(flp->uli.ports.sport);
 	k.dport = bpf_ntohs(flp->uli.ports.dport);
 	e = route_event(POINT_FIB6, &k);

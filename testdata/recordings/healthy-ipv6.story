@@ -1,84 +1,83 @@
-tcp fd00:10:244:1::10 → [fd00:10:244:2::20]:8080 on node1, kernel 6.18.44, 16 of 16 points attached in 606 ms
+tcp fd00:10:244:1::10 → [fd00:10:244:2::20]:8080 on node1, kernel 6.18.44, 16 of 16 points attached in 204 ms
 
-#1 request tcp SYN [fd00:10:244:1::10]:36483 → [fd00:10:244:2::20]:8080 80 bytes
-  netns nt19aeaf-client on node1
+#1 request tcp SYN [fd00:10:244:1::10]:53379 → [fd00:10:244:2::20]:8080 80 bytes
+  netns ntcf1b64-client on node1
         0.000 ms route      routed via fd00:10:244:1::1 to eth0
-        0.127 ms device-tx  sent out of eth0 (veth)
+        0.181 ms device-tx  sent out of eth0 (veth)
   node node1
-        0.132 ms device-rx  received at veth2828400f (veth)
-        0.132 ms bridge     taken by the bridge cni0 at its port veth2828400f
-        0.135 ms bridge     up from the bridge cni0 to its node
-        0.142 ms route      routed via fd00:10:244:2:: to flannel.1
-        0.149 ms device-tx  handed to the tunnel device flannel.1
-        0.160 ms route      tunnel packet routed to eth0, directly connected
-        0.453 ms tunnel     put into VXLAN VNI 1, 192.168.50.1 to 192.168.50.2:8472
-        0.453 ms route      no route (ENETUNREACH, table main)
-        0.532 ms device-tx  sent out of eth0 inside VXLAN
+        0.186 ms device-rx  received at veth2828400f (veth)
+        0.186 ms bridge     taken by the bridge cni0 at its port veth2828400f
+        0.188 ms bridge     up from the bridge cni0 to its node
+        0.194 ms route      routed via fd00:10:244:2:: to flannel.1
+        0.200 ms device-tx  handed to the tunnel device flannel.1
+        0.210 ms route      tunnel packet routed to eth0, directly connected
+        0.684 ms tunnel     put into VXLAN VNI 1, 192.168.50.1 to 192.168.50.2:8472
+        0.693 ms device-tx  sent out of eth0 inside VXLAN
   node node2
-        0.541 ms device-rx  received at eth0 inside VXLAN
-        0.552 ms route      tunnel packet routed: for this namespace
-        0.583 ms tunnel     taken out of VXLAN VNI 1
-        0.583 ms device-rx  comes out of the tunnel device flannel.1
-        0.591 ms route      routed to cni0, directly connected
-        0.607 ms neighbour  waits for the MAC address of fd00:10:244:2::20 on cni0
-        0.639 ms bridge     handed to the bridge cni0
-        0.641 ms device-tx  sent out of veth025acccc (veth)
-  netns nt19aeaf-web-b on node2
-        0.645 ms device-rx  received at eth0 (veth)
-        0.647 ms route      routed: for this namespace
-        0.673 ms socket     delivered to the tcp layer
+        0.700 ms device-rx  received at eth0 inside VXLAN
+        0.709 ms route      tunnel packet routed: for this namespace
+        0.721 ms tunnel     taken out of VXLAN VNI 1
+        0.721 ms device-rx  comes out of the tunnel device flannel.1
+        0.727 ms route      routed to cni0, directly connected
+        0.738 ms neighbour  waits for the MAC address of fd00:10:244:2::20 on cni0
+        0.764 ms bridge     handed to the bridge cni0
+        0.766 ms device-tx  sent out of veth025acccc (veth)
+  netns ntcf1b64-web-b on node2
+        0.768 ms device-rx  received at eth0 (veth)
+        0.770 ms route      routed: for this namespace
+        0.790 ms socket     delivered to the tcp layer
   ✓ delivered
 
-#2 reply tcp SYN,ACK [fd00:10:244:2::20]:8080 → [fd00:10:244:1::10]:36483 80 bytes
-  netns nt19aeaf-web-b on node2
+#2 reply tcp SYN,ACK [fd00:10:244:2::20]:8080 → [fd00:10:244:1::10]:53379 80 bytes
+  netns ntcf1b64-web-b on node2
         0.000 ms route      routed via fd00:10:244:2::1 to eth0
-        0.040 ms device-tx  sent out of eth0 (veth)
+        0.031 ms device-tx  sent out of eth0 (veth)
   node node2
-        0.042 ms device-rx  received at veth025acccc (veth)
-        0.042 ms bridge     taken by the bridge cni0 at its port veth025acccc
-        0.044 ms bridge     up from the bridge cni0 to its node
-        0.047 ms route      routed via fd00:10:244:1:: to flannel.1
-        0.050 ms device-tx  handed to the tunnel device flannel.1
-        0.053 ms route      tunnel packet routed to eth0, directly connected
-        0.160 ms tunnel     put into VXLAN VNI 1, 192.168.50.2 to 192.168.50.1:8472
-        0.164 ms device-tx  sent out of eth0 inside VXLAN
+        0.033 ms device-rx  received at veth025acccc (veth)
+        0.033 ms bridge     taken by the bridge cni0 at its port veth025acccc
+        0.035 ms bridge     up from the bridge cni0 to its node
+        0.037 ms route      routed via fd00:10:244:1:: to flannel.1
+        0.041 ms device-tx  handed to the tunnel device flannel.1
+        0.042 ms route      tunnel packet routed to eth0, directly connected
+        0.052 ms tunnel     put into VXLAN VNI 1, 192.168.50.2 to 192.168.50.1:8472
+        0.054 ms device-tx  sent out of eth0 inside VXLAN
   node node1
-        0.172 ms device-rx  received at eth0 inside VXLAN
-        0.179 ms route      tunnel packet routed: for this namespace
-        0.188 ms tunnel     taken out of VXLAN VNI 1
-        0.188 ms device-rx  comes out of the tunnel device flannel.1
-        0.192 ms route      routed to cni0, directly connected
-        0.196 ms bridge     handed to the bridge cni0
-        0.198 ms device-tx  sent out of veth2828400f (veth)
-  netns nt19aeaf-client on node1
-        0.200 ms device-rx  received at eth0 (veth)
-        0.202 ms route      routed: for this namespace
-        0.215 ms socket     delivered: the TCP connection is established
+        0.060 ms device-rx  received at eth0 inside VXLAN
+        0.064 ms route      tunnel packet routed: for this namespace
+        0.070 ms tunnel     taken out of VXLAN VNI 1
+        0.070 ms device-rx  comes out of the tunnel device flannel.1
+        0.073 ms route      routed to cni0, directly connected
+        0.075 ms bridge     handed to the bridge cni0
+        0.077 ms device-tx  sent out of veth2828400f (veth)
+  netns ntcf1b64-client on node1
+        0.078 ms device-rx  received at eth0 (veth)
+        0.079 ms route      routed: for this namespace
+        0.088 ms socket     delivered: the TCP connection is established
   ✓ delivered
 
-#3 request tcp ACK [fd00:10:244:1::10]:36483 → [fd00:10:244:2::20]:8080 72 bytes
-  netns nt19aeaf-client on node1
-        0.001 ms device-tx  sent out of eth0 (veth)
+#3 request tcp ACK [fd00:10:244:1::10]:53379 → [fd00:10:244:2::20]:8080 72 bytes
+  netns ntcf1b64-client on node1
+        0.000 ms device-tx  sent out of eth0 (veth)
   node node1
-        0.003 ms device-rx  received at veth2828400f (veth)
-        0.003 ms bridge     taken by the bridge cni0 at its port veth2828400f
-        0.004 ms bridge     up from the bridge cni0 to its node
-        0.007 ms route      routed via fd00:10:244:2:: to flannel.1
-        0.009 ms device-tx  handed to the tunnel device flannel.1
-        0.013 ms tunnel     put into VXLAN VNI 1, 192.168.50.1 to 192.168.50.2:8472
-        0.015 ms device-tx  sent out of eth0 inside VXLAN
+        0.001 ms device-rx  received at veth2828400f (veth)
+        0.001 ms bridge     taken by the bridge cni0 at its port veth2828400f
+        0.002 ms bridge     up from the bridge cni0 to its node
+        0.005 ms route      routed via fd00:10:244:2:: to flannel.1
+        0.007 ms device-tx  handed to the tunnel device flannel.1
+        0.010 ms tunnel     put into VXLAN VNI 1, 192.168.50.1 to 192.168.50.2:8472
+        0.012 ms device-tx  sent out of eth0 inside VXLAN
   node node2
-        0.022 ms device-rx  received at eth0 inside VXLAN
-        0.024 ms route      tunnel packet routed: for this namespace
-        0.027 ms tunnel     taken out of VXLAN VNI 1
-        0.027 ms device-rx  comes out of the tunnel device flannel.1
-        0.030 ms route      routed to cni0, directly connected
-        0.032 ms bridge     handed to the bridge cni0
-        0.035 ms device-tx  sent out of veth025acccc (veth)
-  netns nt19aeaf-web-b on node2
-        0.036 ms device-rx  received at eth0 (veth)
-        0.038 ms route      routed: for this namespace
-        0.052 ms socket     delivered: the TCP connection is established
+        0.017 ms device-rx  received at eth0 inside VXLAN
+        0.019 ms route      tunnel packet routed: for this namespace
+        0.022 ms tunnel     taken out of VXLAN VNI 1
+        0.022 ms device-rx  comes out of the tunnel device flannel.1
+        0.024 ms route      routed to cni0, directly connected
+        0.026 ms bridge     handed to the bridge cni0
+        0.027 ms device-tx  sent out of veth025acccc (veth)
+  netns ntcf1b64-web-b on node2
+        0.028 ms device-rx  received at eth0 (veth)
+        0.029 ms route      routed: for this namespace
+        0.056 ms socket     delivered: the TCP connection is established
   ✓ delivered
 
 1 more like #2

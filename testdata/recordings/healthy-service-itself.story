@@ -1,42 +1,42 @@
-tcp 10.244.1.10 → 10.96.0.84:80 on node1, kernel 6.18.44, 16 of 16 points attached in 506 ms
+tcp 10.244.1.10 → 10.96.0.84:80 on node1, kernel 6.18.44, 16 of 16 points attached in 275 ms
 
-#1 request tcp SYN 10.244.1.10:45203 → 10.96.0.84:80 60 bytes
-  netns ntc0ddf1-client on node1
+#1 request tcp SYN 10.244.1.10:34085 → 10.96.0.84:80 60 bytes
+  netns nt809bd7-client on node1
         0.000 ms route      routed via 10.244.1.1 to eth0
-        0.205 ms device-tx  sent out of eth0 (veth)
+        0.120 ms device-tx  sent out of eth0 (veth)
   node node1
-        0.215 ms device-rx  received at veth2828400f (veth)
-        0.215 ms bridge     taken by the bridge cni0 at its port veth2828400f
-        0.240 ms nat        DNAT: destination 10.96.0.84:80 becomes 10.244.1.10:8080 for svc/shop/self:http
+        0.147 ms device-rx  received at veth2828400f (veth)
+        0.147 ms bridge     taken by the bridge cni0 at its port veth2828400f
+        0.170 ms nat        DNAT: destination 10.96.0.84:80 becomes 10.244.1.10:8080 for svc/shop/self:http
                             iptables-legacy nat/KUBE-SEP-O2TYUWGYZ4PDZJDS rule 2: -p tcp -m comment
                             --comment "shop/self:http" -m tcp -j DNAT --to-destination
                             10.244.1.10:8080 (inferred)
-        0.240 ms route      routed to cni0, directly connected
-        0.266 ms bridge     handed to the bridge cni0
-        0.289 ms nat        SNAT: source 10.244.1.10:45203 becomes 10.244.1.1:5113
-        0.292 ms device-tx  sent out of veth2828400f (veth)
-  netns ntc0ddf1-client on node1
-        0.296 ms device-rx  received at eth0 (veth)
-        0.300 ms route      routed: for this namespace
-        0.361 ms socket     delivered to the tcp layer
+        0.170 ms route      routed to cni0, directly connected
+        0.192 ms bridge     handed to the bridge cni0
+        0.212 ms nat        SNAT: source 10.244.1.10:34085 becomes 10.244.1.1:4332
+        0.233 ms device-tx  sent out of veth2828400f (veth)
+  netns nt809bd7-client on node1
+        0.236 ms device-rx  received at eth0 (veth)
+        0.239 ms route      routed: for this namespace
+        0.275 ms socket     delivered to the tcp layer
   ✓ delivered
 
-#2 reply tcp SYN,ACK 10.244.1.10:8080 → 10.244.1.1:5113 60 bytes
-  netns ntc0ddf1-client on node1
+#2 reply tcp SYN,ACK 10.244.1.10:8080 → 10.244.1.1:4332 60 bytes
+  netns nt809bd7-client on node1
         0.000 ms route      routed to eth0, directly connected
-        0.045 ms device-tx  sent out of eth0 (veth)
+        0.023 ms device-tx  sent out of eth0 (veth)
   node node1
-        0.051 ms device-rx  received at veth2828400f (veth)
-        0.051 ms bridge     taken by the bridge cni0 at its port veth2828400f
-        0.057 ms nat        SNAT undone: destination 10.244.1.1:5113 becomes 10.244.1.10:45203 again
-        0.057 ms route      routed to cni0, directly connected
-        0.067 ms bridge     handed to the bridge cni0
-        0.074 ms nat        DNAT undone: source 10.244.1.10:8080 becomes 10.96.0.84:80 again
-        0.077 ms device-tx  sent out of veth2828400f (veth)
-  netns ntc0ddf1-client on node1
-        0.081 ms device-rx  received at eth0 (veth)
-        0.083 ms route      routed: for this namespace
-        0.097 ms socket     delivered: the TCP connection is established
+        0.026 ms device-rx  received at veth2828400f (veth)
+        0.026 ms bridge     taken by the bridge cni0 at its port veth2828400f
+        0.030 ms nat        SNAT undone: destination 10.244.1.1:4332 becomes 10.244.1.10:34085 again
+        0.030 ms route      routed to cni0, directly connected
+        0.035 ms bridge     handed to the bridge cni0
+        0.039 ms nat        DNAT undone: source 10.244.1.10:8080 becomes 10.96.0.84:80 again
+        0.041 ms device-tx  sent out of veth2828400f (veth)
+  netns nt809bd7-client on node1
+        0.043 ms device-rx  received at eth0 (veth)
+        0.044 ms route      routed: for this namespace
+        0.055 ms socket     delivered: the TCP connection is established
   ✓ delivered
 
 1 more like #1
