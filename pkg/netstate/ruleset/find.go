@@ -130,7 +130,7 @@ func (w *walk) run(c *Chain, mark uint32, path []string, sure bool) []outcome {
 	var out []outcome
 	path = append(slices.Clone(path), c.Name)
 	if len(path) > maxDepth {
-		return nil
+		return []outcome{{path: path, mark: mark}}
 	}
 	for i := range c.Rules {
 		if w.steps++; w.steps > maxSteps || len(out) > maxOutcomes {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // maxLine bounds one rule.
@@ -145,13 +144,8 @@ func (p *parser) rule(line string) {
 	c.Rules = append(c.Rules, r)
 }
 
-// clean makes text safe to store as JSON; what is not UTF-8 is shown as escapes.
-func clean(s string) string {
-	if utf8.ValidString(s) {
-		return s
-	}
-	return strings.Trim(strconv.QuoteToASCII(s), `"`)
-}
+// clean makes text safe to store as JSON: what is not UTF-8 becomes U+FFFD.
+func clean(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // split cuts a rule into words as iptables-save quotes them: double quotes, with backslashes before quotes and backslashes.
 func split(s string) []string {
