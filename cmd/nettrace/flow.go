@@ -221,8 +221,9 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, tr.Close()) }()
-	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: p.probe(&o),
-		warn: func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }}}
+	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
+	sayUnread(p.before, warn)
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: p.probe(&o), warn: warn}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if ferr != nil {
@@ -235,6 +236,26 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 		return nil, err
 	}
 	return runPipeline(src, out, func(pr progress) { src.progress = pr })
+}
+
+// sayUnread tells what of the node could not be read; verdicts that need it will be less sure.
+func sayUnread(s *netstate.Snapshot, warn func(string)) {
+	const most = 5
+	n := 0
+	for i := range s.Namespaces {
+		ns := &s.Namespaces[i]
+		for _, u := range append(slices.Clone(ns.Unread), ns.TruncNote) {
+			if u == "" {
+				continue
+			}
+			if n++; n <= most {
+				warn(fmt.Sprintf("in namespace %s: %s", ns.Name, u))
+			}
+		}
+	}
+	if n > most {
+		warn(fmt.Sprintf("%d more things of this kind could not be read", n-most))
+	}
 }
 
 func (p *plan) probe(o *flowOptions) *probe.Request {

@@ -247,7 +247,7 @@ func (s *story) Verdict(v *verdict.Verdict) error {
 		s.printf("probe: %s after %d ms\n", v.Probe.Result, v.Probe.MS)
 	}
 	if v.LostEvents > 0 {
-		s.printf("%s\n", s.pal.paint(warning, fmt.Sprintf("%d events were lost: the ring buffer was full", v.LostEvents)))
+		s.printf("%s\n", s.pal.paint(warning, fmt.Sprintf("%d events were lost: hops may be missing; --ring makes the buffer larger", v.LostEvents)))
 	}
 	return s.err
 }

@@ -44,7 +44,9 @@ func (t *Tracer) Read(deadline time.Time, rec *ringbuf.Record) (ok bool, err err
 // Names resolves symbols and reasons on the running kernel.
 func (t *Tracer) Names() Names { return t.names }
 
-// Lost is how many events each point could not report because the ring buffer was full, by tracepoint name; and their sum.
+// Lost is how many events each point could not report, by tracepoint name, and their sum: because the ring buffer was full, or because the
+// program was running already on that processor (an interrupt in the middle of it), in which case the kernel skips it. Which packets the
+// skipped ones were is not known, so they count as if they had been of the flow.
 func (t *Tracer) Lost() (map[string]uint64, uint64, error) {
 	by, sum := map[string]uint64{}, uint64(0)
 	var perCPU []uint64
@@ -55,6 +57,12 @@ func (t *Tracer) Lost() (map[string]uint64, uint64, error) {
 		for _, n := range perCPU {
 			by[p.Name] += n
 			sum += n
+		}
+		if prog := t.coll.Programs[p.Program]; prog != nil {
+			if st, err := prog.Stats(); err == nil { // kernels before 5.12 do not count
+				by[p.Name] += st.RecursionMisses
+				sum += st.RecursionMisses
+			}
 		}
 		if by[p.Name] == 0 {
 			delete(by, p.Name)

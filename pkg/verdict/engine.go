@@ -278,7 +278,7 @@ func (in *Input) lower(v *Verdict) {
 	if in.Lost == 0 {
 		return
 	}
-	v.Evidence = append(v.Evidence, fmt.Sprintf("%d events were lost because the ring buffer was full: hops and packets may be missing", in.Lost))
+	v.Evidence = append(v.Evidence, fmt.Sprintf("%d events were lost (the ring buffer was full, or the kernel skipped a probe): hops and packets may be missing", in.Lost))
 	if v.Outcome == Lost || v.Outcome == Unseen || v.Confidence != Confirmed {
 		v.Confidence = Inconclusive
 		return
