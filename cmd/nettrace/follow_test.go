@@ -23,18 +23,7 @@ func follow(t *testing.T, prefix string, setup []string, traffic func(*lab.Lab),
 	t.Helper()
 	needRoot(t)
 	mustLeaveNothing(t)
-	l, err := lab.Up(t.Context(), lab.Options{Prefix: prefix})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Down(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := l.Serve(); err != nil {
-		t.Fatal(err)
-	}
+	l := serve(t, prefix)
 	if err := l.Apply(t.Context(), lab.Case{Name: t.Name(), Setup: setup}); err != nil {
 		t.Fatal(err)
 	}

@@ -73,6 +73,24 @@ func mustLeaveNothing(t *testing.T) {
 	})
 }
 
+// serve builds a lab whose pods answer, until the test ends.
+func serve(t *testing.T, prefix string) *lab.Lab {
+	t.Helper()
+	l, err := lab.Up(t.Context(), lab.Options{Prefix: prefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Down(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := l.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 // Every case of the lab gets its verdict, twice, in random order.
 func TestLabCases(t *testing.T) {
 	needRoot(t)
@@ -124,18 +142,7 @@ func TestReplayEqualsLive(t *testing.T) {
 func TestFloodIsReported(t *testing.T) {
 	needRoot(t)
 	mustLeaveNothing(t)
-	l, err := lab.Up(t.Context(), lab.Options{Prefix: "flood"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Down(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := l.Serve(); err != nil {
-		t.Fatal(err)
-	}
+	l := serve(t, "flood")
 	var out bytes.Buffer
 	o := flowOptions{output: output{format: "json"}, proto: "tcp", probe: true, count: 20, size: 1 << 20, timeout: 5 * time.Second, scope: l.Scopes(), backend: "auto", ringBytes: 4096}
 	v, err := runFlow(t.Context(), streams{nil, &out, io.Discard}, o, "netns:"+l.NetNS("client"), "10.244.2.20:8080")
@@ -170,18 +177,7 @@ func TestFloodIsReported(t *testing.T) {
 func TestNothingMatches(t *testing.T) {
 	needRoot(t)
 	mustLeaveNothing(t)
-	l, err := lab.Up(t.Context(), lab.Options{Prefix: "quiet"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Down(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := l.Serve(); err != nil {
-		t.Fatal(err)
-	}
+	l := serve(t, "quiet")
 	args := []string{"flow", "10.244.1.10", "10.244.2.20:8081", "--timeout", "7s", "-o", "json"}
 	for _, s := range l.Scopes() {
 		args = append(args, "--scope", s)

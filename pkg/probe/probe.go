@@ -110,6 +110,27 @@ type setupError struct{ error }
 func (e *setupError) Unwrap() error { return e.error }
 
 func sendTCP(ctx context.Context, r *Request) (*Result, error) {
+	var msg []byte
+	if r.Size > 0 {
+		msg = payload(r.Dst.String(), r.Size)
+	}
+	return exchange(ctx, r, msg)
+}
+
+func sendUDP(ctx context.Context, r *Request) (*Result, error) {
+	msg := []byte("nettrace probe\n")
+	if r.Size > 0 {
+		msg = []byte(strings.Repeat("x", r.Size))
+	}
+	res, err := exchange(ctx, r, msg)
+	if res != nil && res.Result == Timeout {
+		res.Result = NoAnswer
+	}
+	return res, err
+}
+
+// exchange connects, sends the message if there is one, and waits for the first byte of an answer to it.
+func exchange(ctx context.Context, r *Request, msg []byte) (*Result, error) {
 	conn, err := dial(ctx, r)
 	var se *setupError
 	if errors.As(err, &se) {
@@ -120,14 +141,13 @@ func sendTCP(ctx context.Context, r *Request) (*Result, error) {
 	}
 	defer conn.Close()
 	res := &Result{Result: Connected, Local: conn.LocalAddr().String()}
-	if r.Size == 0 {
+	if len(msg) == 0 {
 		return res, nil
 	}
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
-	msg := payload(r.Dst.String(), r.Size)
 	if res.Sent, err = conn.Write(msg); err == nil {
-		_, err = conn.Read(make([]byte, 1))
+		_, err = conn.Read(make([]byte, 65535))
 	}
 	if err != nil {
 		res.Result, res.Error = outcome(err, true), words(err)
@@ -149,35 +169,4 @@ func payload(host string, size int) []byte {
 	}
 	body = max(body, 0)
 	return []byte(head(body) + strings.Repeat("x", body))
-}
-
-func sendUDP(ctx context.Context, r *Request) (*Result, error) {
-	conn, err := dial(ctx, r)
-	var se *setupError
-	if errors.As(err, &se) {
-		return nil, se
-	}
-	if err != nil {
-		return &Result{Result: outcome(err, false), Error: words(err)}, nil
-	}
-	defer conn.Close()
-	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline)
-	msg := []byte("nettrace probe\n")
-	if r.Size > 0 {
-		msg = []byte(strings.Repeat("x", r.Size))
-	}
-	res := &Result{Result: Connected, Local: conn.LocalAddr().String()}
-	if res.Sent, err = conn.Write(msg); err == nil {
-		_, err = conn.Read(make([]byte, 65535))
-	}
-	if err != nil {
-		res.Result, res.Error = outcome(err, true), words(err)
-		if res.Result == Timeout {
-			res.Result = NoAnswer
-		}
-		return res, nil
-	}
-	res.Acked = true
-	return res, nil
 }
