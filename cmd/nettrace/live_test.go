@@ -318,6 +318,31 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// The reader of the output goes away in the middle ('nettrace lab run … | head -1'): nothing is left behind.
+func TestClosedPipe(t *testing.T) {
+	needRoot(t)
+	mustLeaveNothing(t)
+	cmd := nettrace(t, nil, "lab", "run", "healthy-service")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReaderSize(out, 16).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	var ee *exec.ExitError
+	if !errors.As(err, &ee) || ee.ExitCode() != exitUsage {
+		t.Errorf("%v, want exit code 1", err)
+	}
+}
+
 // 'lab up' outlives its command; 'lab exec' works in it; 'lab down' removes all of it, the server process included.
 func TestLabUpExecDown(t *testing.T) {
 	needRoot(t)

@@ -49,7 +49,9 @@ type streams struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
+	// when the reader of our output goes away ('nettrace … | head'), a write must fail rather than kill us: there may be things to remove
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	go func() { // the first signal ends the work in order, the second one at once
 		<-ctx.Done()
 		stop()

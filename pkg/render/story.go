@@ -5,7 +5,9 @@ package render
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -14,7 +16,7 @@ import (
 
 func init() {
 	register("story", func(w io.Writer, o Options) Renderer {
-		return &story{w: w, pal: palette(o.Color), width: o.Width, seen: map[string]int{}}
+		return &story{w: w, pal: palette(o.Color), width: o.Width, seen: map[string]int{}, more: map[int]*repeats{}}
 	})
 }
 
@@ -24,11 +26,12 @@ type story struct {
 	pal   palette
 	width int
 	err   error
-	seen  map[string]int // shape of a way → journey that was told
-	like  int            // the journey that the ones not told look like
-	more  int
-	again int // of these, retransmissions
+	seen  map[string]int   // shape of a way → journey that was told
+	more  map[int]*repeats // journeys that were not told, by the one that they look like
 }
+
+// repeats counts journeys that went a way that was told.
+type repeats struct{ all, again int }
 
 func (s *story) printf(format string, args ...any) {
 	if s.err == nil {
@@ -69,13 +72,14 @@ func (s *story) Drop(Drop) error { return s.err }
 func (s *story) Journey(j *journey.Journey) error {
 	key := shape(j)
 	if first, ok := s.seen[key]; ok {
-		if s.like != first {
-			s.flush()
+		r := s.more[first]
+		if r == nil {
+			r = &repeats{}
+			s.more[first] = r
 		}
-		s.like = first
-		s.more++
+		r.all++
 		if j.Attempt > 1 {
-			s.again++
+			r.again++
 		}
 		return s.err
 	}
@@ -85,17 +89,21 @@ func (s *story) Journey(j *journey.Journey) error {
 	return s.err
 }
 
-// flush says how many packets went a way that was told.
+// flush says how many packets went ways that were told.
 func (s *story) flush() {
-	if s.more == 0 {
-		return
+	var parts []string
+	for _, first := range slices.Sorted(maps.Keys(s.more)) {
+		r := s.more[first]
+		part := fmt.Sprintf("%d more like #%d", r.all, first)
+		if r.again > 0 {
+			part += fmt.Sprintf(" (%d sent again)", r.again)
+		}
+		parts = append(parts, part)
 	}
-	what := fmt.Sprintf("%d more like #%d", s.more, s.like)
-	if s.again > 0 {
-		what += fmt.Sprintf(" (%d sent again)", s.again)
+	if len(parts) > 0 {
+		s.printf("\n%s\n", s.pal.paint(quiet, strings.Join(parts, ", ")))
 	}
-	s.printf("\n%s\n", s.pal.paint(quiet, what))
-	s.more, s.again = 0, 0
+	clear(s.more)
 }
 
 // shape is equal for journeys that went the same way and met the same end.

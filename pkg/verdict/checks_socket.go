@@ -19,6 +19,12 @@ func init() {
 	register(check{name: "hairpin-off", drop: hairpinOff})
 }
 
+// The default range of NodePorts (kube-apiserver --service-node-port-range).
+const (
+	firstNodePort = 30000
+	lastNodePort  = 32767
+)
+
 // noSocket: no socket takes the packet. In a pod that is the application, on a node's tunnel port the underlay, on its other ports a
 // NodePort that nobody programmed.
 func noSocket(d *dropAt) *Finding {
@@ -37,7 +43,7 @@ func noSocket(d *dropAt) *Finding {
 		f.Summary = fmt.Sprintf("%s has no VXLAN device on udp/%d", place(d.h), d.h.Outer.Dport)
 		f.Fix = []string{in(d.h, "ip -d link show type vxlan; all nodes must use the same port")}
 		return f
-	case d.host() && d.translated() == nil:
+	case d.host() && d.translated() == nil && t.Dport >= firstNodePort && t.Dport <= lastNodePort:
 		f.Layer, f.Cause = Service, "nodeport-closed"
 		f.Summary = fmt.Sprintf("%s has neither a rule nor a listener for port %d", place(d.h), t.Dport)
 		f.Fix = []string{in(d.h, "is kube-proxy running? kubectl get svc -A | grep "+fmt.Sprint(t.Dport))}

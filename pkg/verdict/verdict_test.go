@@ -145,7 +145,8 @@ func TestDiagnoses(t *testing.T) {
 			s.Namespaces[1].Sockets[1].Local = netip.MustParseAddrPort("127.0.0.1:8081")
 		}, "rejected application listens-on-localhost confirmed", "0.0.0.0"},
 		{"wrong targetPort", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject", Where: inPod(), NetNS: podNS}, dnat()), nil, "rejected service wrong-target-port confirmed", "targetPort"},
-		{"NodePort", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject"}), nil, "rejected service nodeport-closed likely", "8081"},
+		{"NodePort", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject", Tuple: &journey.Tuple{Src: client, Dst: nodeIP, Dport: 30080}}), nil, "rejected service nodeport-closed likely", "30080"},
+		{"nothing listens on the node", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject"}), nil, "rejected application not-listening confirmed", "listens on tcp ports none"},
 		{"tunnel port", lostAt(journey.Hop{Location: "__udp4_lib_rcv", Reason: "NO_SOCKET", Outer: outer}), nil, "dropped underlay tunnel-port-mismatch likely", "udp/8472"},
 		{"receive buffer", lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "SOCKET_RCVBUFF", Where: inPod(), NetNS: podNS}), nil, "dropped application socket-buffer-full likely", "SO_RCVBUF"},
 		{"tc program", lostAt(journey.Hop{Location: "__netif_receive_skb_core", Reason: "TC_INGRESS", Dev: "veth1"}), nil, "dropped pod-network tc-program-drop likely", "bpftool net show dev veth1"},

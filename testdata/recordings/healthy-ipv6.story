@@ -80,9 +80,7 @@ tcp fd00:10:244:1::10 → [fd00:10:244:2::20]:8080 on node1, kernel 6.18.44, 16 
         0.056 ms socket     delivered: the TCP connection is established
   ✓ delivered
 
-1 more like #2
-
-2 more like #3
+1 more like #2, 2 more like #3
 
 DELIVERED: fd00:10:244:1::10 reaches [fd00:10:244:2::20]:8080 and the answer comes back
 confirmed

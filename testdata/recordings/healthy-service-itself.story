@@ -39,11 +39,7 @@ tcp 10.244.1.10 → 10.96.0.84:80 on node1, kernel 6.18.44, 16 of 16 points atta
         0.055 ms socket     delivered: the TCP connection is established
   ✓ delivered
 
-1 more like #1
-
-1 more like #2
-
-2 more like #1
+3 more like #1, 1 more like #2
 
 DELIVERED: 10.244.1.10 reaches 10.96.0.84:80 and the answer comes back
 confirmed

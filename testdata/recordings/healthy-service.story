@@ -89,9 +89,7 @@ tcp 10.244.1.10 → 10.96.0.81:80 on node1, kernel 6.18.44, 16 of 16 points atta
         0.065 ms socket     delivered: the TCP connection is established
   ✓ delivered
 
-1 more like #2
-
-2 more like #3
+1 more like #2, 2 more like #3
 
 DELIVERED: 10.244.1.10 reaches 10.96.0.81:80 and the answer comes back
 confirmed
