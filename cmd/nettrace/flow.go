@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/nettrace-io/nettrace/pkg/netstate"
 	"github.com/nettrace-io/nettrace/pkg/probe"
 	"github.com/nettrace-io/nettrace/pkg/render"
 	"github.com/nettrace-io/nettrace/pkg/tracer"
