@@ -1,39 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-# Every target works from a fresh clone. 'sudo' often drops /usr/local/go/bin from PATH, so it is put back.
-export PATH := $(PATH):/usr/local/go/bin
+# Every target works from a fresh clone. 'sudo' and plain users' shells often lack the places of Go and of the network tools in PATH: they
+# are put last, so that what the caller chose still wins.
+export PATH := $(PATH):/usr/local/go/bin:/usr/lib/go/bin:/snap/bin:/usr/sbin:/sbin
 export CGO_ENABLED := 0
+# A Go that is too old fetches the one that go.mod names, unless the caller said otherwise.
+export GOTOOLCHAIN ?= auto
 GO := go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 20s
 
-.PHONY: help build generate check-generated lint test unit demo bench fuzz screens clean
+.PHONY: help build generate check-generated lint test unit race demo bench fuzz screens install-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 build: ## the static binary ./nettrace
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o nettrace ./cmd/nettrace
+	$(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o nettrace ./cmd/nettrace
 
 generate: ## compile bpf/ for amd64 and arm64 with the pinned clang
 	@hack/clang.sh
-	cd pkg/tracer && $(GO) generate .
+	$(GO) generate ./...
 
 check-generated: ## fail unless 'make generate' gives the committed files byte for byte
 	@hack/check-generated.sh
 
-lint: ## gofmt, vet, staticcheck, errcheck
+lint: ## gofmt, licence headers, vet, staticcheck, errcheck
 	@test -z "$$(gofmt -l cmd pkg internal)" || { echo "run gofmt on:"; gofmt -l cmd pkg internal; exit 1; }
+	$(GO) test -count=1 -run Licence ./internal/repotest
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) tool errcheck -exclude hack/errcheck.txt ./...
 
 test: ## everything: lint, generated files, unit tests, fuzz seeds, the lab end to end on this kernel (as root)
 	@hack/deps.sh test
-	$(MAKE) lint check-generated build
+	$(MAKE) lint
+	@hack/check-generated.sh --or-say-so
+	$(MAKE) build
 	@hack/test.sh
 
 unit: ## the tests that need no privileges
 	$(GO) test ./...
+
+race: ## the tests under the race detector (needs a C compiler; as root for all of them)
+	CGO_ENABLED=1 $(GO) test -race -p 1 -count=1 -timeout 60m ./...
 
 demo: ## trace a healthy and a broken flow in the lab on this kernel (as root)
 	@hack/deps.sh demo
@@ -49,6 +58,9 @@ fuzz: ## every fuzz target for FUZZTIME each
 
 screens: build ## put real output into the README (as root)
 	@hack/screens.sh
+
+install-deps: ## install what 'make test' needs (Debian and Ubuntu, as root)
+	@hack/deps.sh test
 
 clean: ## remove what was built
 	rm -f nettrace

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command testreport reads the JSON of 'go test -json' and lists every skipped test with its reason. A skip that the allow-list does not
-// have fails: a green run that skipped things unseen is a defect.
 package main
 
 import (
@@ -12,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // event is what of a test2json event is needed here (go doc test2json).
@@ -117,7 +116,7 @@ func report(args []string, in io.Reader, out io.Writer) error {
 			mark = "NOT ALLOWED"
 			bad++
 		}
-		fmt.Fprintf(out, "skipped (%s): %s: %s\n", mark, s.name, s.reason)
+		fmt.Fprintf(out, "skipped (%s): %s: %s\n", mark, printable(s.name), printable(s.reason))
 	}
 	fmt.Fprintf(out, "%d tests passed, %d skipped\n", passed, len(skips))
 	switch {
@@ -127,4 +126,14 @@ func report(args []string, in io.Reader, out io.Writer) error {
 		return fmt.Errorf("no test ran")
 	}
 	return nil
+}
+
+// printable replaces what a terminal would obey: tests of hostile input print it.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
