@@ -70,6 +70,9 @@ func runOne(ctx context.Context, s streams, o labRunOptions, c lab.Case) error {
 		fmt.Fprintf(s.err, "%s: %s\n%s\n", c.Name, c.Title, c.Teaches)
 	}
 	wrong, err := runCase(ctx, s, o, c)
+	if ctx.Err() != nil { // what was seen until then is no answer to compare
+		return &exitError{code: exitInterrupted, err: err}
+	}
 	if err != nil {
 		return err
 	}
