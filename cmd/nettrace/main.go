@@ -75,6 +75,9 @@ func run(ctx context.Context, args []string, s streams) int {
 		return ee.code
 	}
 	complain(s, err)
+	if ctx.Err() != nil {
+		return exitInterrupted
+	}
 	var pe *tracer.PrivilegeError
 	var fe *tracer.FeatureError
 	if errors.As(err, &pe) || errors.As(err, &fe) {
