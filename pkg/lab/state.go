@@ -117,18 +117,29 @@ func removeNamespaces(prefix string) error {
 	return errs
 }
 
-// Prefixes lists the labs that are up on this machine.
+// Prefixes lists the labs that are up on this machine. A namespace that only looks like one of a lab's is not enough: it may be somebody
+// else's.
 func Prefixes() []string {
 	found, _ := filepath.Glob(filepath.Join(netns.Dir, "*-"+Fabric))
 	var out []string
 	for _, f := range found {
 		p := strings.TrimSuffix(filepath.Base(f), "-"+Fabric)
-		if prefixForm.MatchString(p) {
+		if prefixForm.MatchString(p) && whole(p) {
 			out = append(out, p)
 		}
 	}
 	sort.Strings(out)
 	return out
+}
+
+// whole reports whether every namespace of a lab is there.
+func whole(prefix string) bool {
+	for _, s := range ShortNames() {
+		if _, err := os.Stat(filepath.Join(netns.Dir, prefix+"-"+s)); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // Attach returns the lab with a prefix that is up.
