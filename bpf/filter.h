@@ -56,10 +56,11 @@ static __always_inline bool bit(const u64 *bits, u16 n)
 	return bits[n >> 6] >> (n & 63) & 1;
 }
 
+/* No atomic or: kernels have it since 5.12. Two processors can undo each other's bit; learn_one sets it again with the next packet. */
 static __always_inline void set_bit(u64 *bits, u16 n)
 {
 	if (!bit(bits, n))
-		__sync_fetch_and_or(&bits[n >> 6], 1ULL << (n & 63));
+		bits[n >> 6] |= 1ULL << (n & 63);
 }
 
 static __always_inline bool maybe_address(const struct tuple *t)
@@ -129,9 +130,8 @@ static __always_inline void reverse(const struct tuple *t, struct tuple *r)
 
 static __always_inline void learn_one(const struct tuple *t, u8 dir)
 {
-	if (bpf_map_lookup_elem(&learned, t))
-		return;
-	bpf_map_update_elem(&learned, t, &dir, BPF_ANY);
+	if (!bpf_map_lookup_elem(&learned, t))
+		bpf_map_update_elem(&learned, t, &dir, BPF_ANY);
 	set_bit(addr_bits, addr_hash(t->saddr));
 	set_bit(addr_bits, addr_hash(t->daddr));
 	set_bit(port_bits, t->sport);
