@@ -116,13 +116,15 @@ static __noinline int fill_function(struct event *e, u64 key, const struct track
 	if (nfct & NFCT_PTRMASK)
 		copy_conntrack(nfct, e);
 	cur = current_packet();
-	if (cur && cur->skb != key) { /* for the functions that have no packet among their arguments */
+	if (!cur)
+		return 0;
+	if (cur->skb != key) { /* for the points that have no packet among their arguments */
 		cur->skb = key;
 		cur->id = t->id;
 		cur->dir = t->dir;
-		cur->ts = e->ts;
 		cur->received = 1;
 	}
+	cur->ts = e->ts;
 	return 0;
 }
 

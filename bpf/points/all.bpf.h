@@ -8,7 +8,7 @@ SEC("kprobe") int kprobe_all(struct pt_regs *ctx)
 	if (!cookie)
 		return 0;
 	if (COOKIE_BODY(cookie) == BODY_LOCAL_OUT)
-		return local_out(cookie, a[2]);
+		return local_out(cookie, a[0], a[2]);
 	if (!tracking)
 		return 0;
 	switch (COOKIE_BODY(cookie)) {

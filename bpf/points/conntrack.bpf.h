@@ -32,7 +32,7 @@ FUNCTION(early_drop, 1)
 	struct current_packet *cur = current_packet();
 	struct event *e;
 
-	if (!cur || !cur->skb || bpf_ktime_get_ns() - cur->ts > CURRENT_NS)
+	if (!cur || !still_current(cur))
 		return 0;
 	e = function_event(COOKIE_POINT(cookie), cur->skb, sizeof(*e));
 	if (e)

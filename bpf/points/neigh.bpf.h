@@ -39,7 +39,7 @@ static __always_inline int neigh_event(struct neighbour *n, u32 point, int err, 
 
 	if (!tracking || !cur)
 		return 0;
-	if (sending && (!cur->skb || bpf_ktime_get_ns() - cur->ts > CURRENT_NS))
+	if (sending && !still_current(cur))
 		return 0;
 	read_neigh(n, &k, &family);
 	/* ARP for one packet can run the whole way of another one inside it: only the next hop of this packet's own route counts */

@@ -3,7 +3,7 @@
  * __ip_local_out(net, sk, skb), __ip6_local_out: a sender's packet before the OUTPUT hook, seen before any device. The only function that
  * looks at packets which nothing knows yet.
  */
-static __always_inline int local_out(u64 cookie, u64 key)
+static __always_inline int local_out(u64 cookie, u64 ns, u64 key)
 {
 	struct sk_buff *skb = (void *)key;
 	struct window w = {
@@ -27,8 +27,8 @@ static __always_inline int local_out(u64 cookie, u64 key)
 		fill_function(e, key, &s->t);
 		e->flags |= EVENT_HAS_SKB | (seen == 2 ? EVENT_FIRST : 0);
 		fill_packet(e, &s->p);
-		if (!e->netns) /* no device yet: the namespace is the socket's */
-			e->netns = task_netns();
+		e->iplen = e->len; /* its header gets the length in this function */
+		e->netns = BPF_CORE_READ((struct net *)ns, ns.inum); /* there is no device yet */
 		bpf_ringbuf_submit(e, 0);
 	}
 	free_scratch(s);
@@ -37,7 +37,7 @@ static __always_inline int local_out(u64 cookie, u64 key)
 
 SEC("kprobe") int kprobe_local_out(struct pt_regs *ctx)
 {
-	return local_out(kprobe_cookie(ctx), PT_REGS_PARM3(ctx));
+	return local_out(kprobe_cookie(ctx), PT_REGS_PARM1(ctx), PT_REGS_PARM3(ctx));
 }
 
 SEC("fentry/nf_hook_slow") int fentry_local_out(u64 *ctx)
@@ -45,5 +45,5 @@ SEC("fentry/nf_hook_slow") int fentry_local_out(u64 *ctx)
 	u64 cookie;
 
 	asm volatile("%0 = %1 ll" : "=r"(cookie) : "i"(FENTRY_COOKIE));
-	return local_out(cookie, ctx[2]);
+	return local_out(cookie, ctx[0], ctx[2]);
 }

@@ -5,7 +5,19 @@
  * (connect) is told without a packet.
  */
 
-#define CURRENT_NS 1000000 /* a packet handled longer ago than this is not the one being routed */
+#define CURRENT_NS 100000000 /* a packet handled longer ago than this is not the one being routed */
+
+/* Whether this processor's packet is still the one that it was: its memory was not given back meanwhile. */
+static __always_inline bool still_current(const struct current_packet *cur)
+{
+	u64 key = cur->skb;
+	struct track *t;
+
+	if (!key || bpf_ktime_get_ns() - cur->ts > CURRENT_NS)
+		return false;
+	t = bpf_map_lookup_elem(&tracked, &key);
+	return t && t->id == cur->id;
+}
 
 struct lookup_key {
 	u8 saddr[16];
@@ -38,7 +50,7 @@ static __noinline int current_matches(const struct lookup_key *k, struct scratch
 	struct current_packet *cur = current_packet();
 	struct sk_buff *skb;
 
-	if (!cur || !k || !s || !cur->skb || bpf_ktime_get_ns() - cur->ts > CURRENT_NS)
+	if (!cur || !k || !s || !still_current(cur))
 		return 0;
 	if (k->input && !cur->received) /* ARP for a packet on its way out runs the other side's input inside it */
 		return 0;

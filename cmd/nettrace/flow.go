@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,8 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	f.StringArrayVar(&o.scope, "scope", nil, "[NODE=]HOSTNETNS[+NETNS…]: what this kernel holds of a node (repeatable; default everything is this node)")
 	f.StringVar(&o.record, "record", "", "also write a recording for 'nettrace replay'")
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
-	f.StringVar(&o.backend, "backend", "auto", "how to attach: auto or tracepoint")
+	f.StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
+	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("proto", cobra.FixedCompletions([]string{"tcp", "udp", "icmp", "sctp"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -125,8 +127,8 @@ func (o *flowOptions) check(args []string) error {
 		return errors.New("--size is the size of a probe: add --probe")
 	case o.ring == 0 || o.ring&(o.ring-1) != 0 || o.ring > 1024:
 		return fmt.Errorf("--ring %d: use a power of two from 1 to 1024", o.ring)
-	case o.backend != "auto" && o.backend != tracer.BackendTracepoint:
-		return fmt.Errorf("--backend %s: this version attaches to tracepoints only; use auto or tracepoint", o.backend)
+	case !slices.Contains(tracer.Backends(), o.backend):
+		return fmt.Errorf("--backend %s: use one of %s", o.backend, strings.Join(tracer.Backends(), ", "))
 	case o.probe && args[0] == "any":
 		return errors.New("a probe needs a sender: name SRC instead of 'any'")
 	}
@@ -149,7 +151,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if o.ringBytes == 0 {
 		o.ringBytes = o.ring << 20
 	}
-	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ringBytes})
+	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ringBytes, Backend: o.backend})
 	if err != nil {
 		return nil, err
 	}

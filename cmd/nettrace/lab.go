@@ -17,6 +17,7 @@ import (
 
 	"github.com/nettrace-io/nettrace/internal/netns"
 	"github.com/nettrace-io/nettrace/pkg/lab"
+	"github.com/nettrace-io/nettrace/pkg/tracer"
 )
 
 func newLab(s streams) *cobra.Command {
@@ -134,7 +135,13 @@ func labNeeds(c lab.Case) error {
 		return &exitError{code: exitPrivileges, err: errors.New("the lab makes network namespaces, which takes CAP_SYS_ADMIN and CAP_NET_ADMIN: run it as root")}
 	}
 	if m := lab.Missing(c); len(m) > 0 {
-		return fmt.Errorf("the lab needs %s: install %s (Debian: iptables, nftables, iproute2)", strings.Join(m, ", "), strings.Join(m, ", "))
+		return fmt.Errorf("the lab needs %s: install %s (Debian: iptables, nftables, iproute2, ipvsadm, conntrack)", strings.Join(m, ", "), strings.Join(m, ", "))
+	}
+	if m := lab.MissingModules(c); len(m) > 0 {
+		return &exitError{code: exitPrivileges, err: fmt.Errorf("case %s needs the kernel module %s, which this kernel does not have: run it on another kernel", c.Name, strings.Join(m, ", "))}
+	}
+	if c.Points == lab.PointsFunctions && !tracer.CanTraceFunctions() {
+		return &exitError{code: exitPrivileges, err: fmt.Errorf("case %s needs points at kernel functions, and this kernel has neither kprobes nor fentry: run it on another kernel", c.Name)}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -18,13 +19,14 @@ import (
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/lab"
 	"github.com/nettrace-io/nettrace/pkg/render"
+	"github.com/nettrace-io/nettrace/pkg/tracer"
 	"github.com/nettrace-io/nettrace/pkg/verdict"
 )
 
 type labRunOptions struct {
 	output
 	all, shuffle, teach bool
-	record              string
+	record, backend     string
 }
 
 func newLabRun(s streams) *cobra.Command {
@@ -60,6 +62,8 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 	c.Flags().BoolVar(&o.all, "all", false, "every case, a line each")
 	c.Flags().BoolVar(&o.shuffle, "shuffle", false, "with --all: in random order")
 	c.Flags().BoolVar(&o.teach, "teach", false, "explain the case first")
+	c.Flags().StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
+	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
 	c.Flags().StringVar(&o.record, "record", "", "also write a recording of the traced probe")
 	return c
 }
@@ -154,7 +158,7 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	}
 	see := &witness{}
 	fo := flowOptions{output: o.output, proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
-		scope: l.Scopes(), record: o.record, ring: 8, backend: "auto", watch: see.watch}
+		scope: l.Scopes(), record: o.record, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
 	v, err := runFlow(ctx, s, fo, "netns:"+l.NetNS(c.Probe.From), c.Probe.To)
 	if err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type live struct {
 	refs     []netstate.Ref
 	pending  []tracer.Frame
 	record   ringbuf.Record
+	newest   uint64    // time of the newest event so far
 	tick     time.Time // of the next tick
 	end      time.Time // zero: none
 	hush     time.Time // when to say that nothing was seen; zero: said
@@ -105,6 +106,7 @@ func (l *live) Next() (tracer.Frame, error) {
 		}
 		if ok {
 			l.unsaved = l.rec != nil
+			l.newest = max(l.newest, tracer.RecordTime(l.record.RawSample))
 			return tracer.Frame{Event: l.record.RawSample}, nil
 		}
 	}
@@ -145,11 +147,14 @@ func (l *live) send() *probe.Result {
 }
 
 func (l *live) ticked() (tracer.Frame, error) {
-	_, lost, err := l.tr.Lost()
+	lost, err := l.tr.Lost()
 	if err != nil {
 		return tracer.Frame{}, err
 	}
 	t := tracer.Tick{Now: tracer.Now(), Lost: lost}
+	if l.closing == 0 && l.tr.Pending() { // what has not been read yet may be older: a busy reader is no silence of the packets
+		t.Now = l.newest
+	}
 	if l.rec != nil {
 		l.rec.Tick(t.Now, t.Lost)
 	}
@@ -180,6 +185,8 @@ func (l *live) over(now time.Time) bool {
 	switch {
 	case l.ctx.Err() != nil:
 		return true
+	case l.opt.probe != nil && !l.probing && l.tr.Pending():
+		return now.After(l.settle.Add(10 * time.Second))
 	case l.opt.untilDrop && l.progress.drops > 0:
 		return true
 	case l.opt.probe != nil:

@@ -127,10 +127,21 @@ func (p *pipeline) note(n *tracer.Note) error {
 	if n.Name == noteBefore && p.head != nil && p.asm == nil {
 		p.in.Flow = p.head.Start.Flow
 		p.asm = journey.New(journey.Options{Places: places(p.in.Before), Scoped: p.head.Scoped, IsLocal: p.in.Before.LocalIn(),
-			BridgeOf: p.in.Before.BridgeOf()})
+			BridgeOf: p.in.Before.BridgeOf(), Backends: backends(p.head.Start.Points)})
 		return p.out.Start(p.head.Start)
 	}
 	return nil
+}
+
+// backends says by name how each point was attached.
+func backends(points []tracer.PointStatus) map[string]string {
+	m := map[string]string{}
+	for _, p := range points {
+		if p.Attached {
+			m[p.Name] = p.Backend
+		}
+	}
+	return m
 }
 
 // emit hands on what the assembler has ready: drops first, since they are news.

@@ -26,6 +26,8 @@ type Options struct {
 	IsLocal func(netns uint32, addr netip.Addr) bool
 	// BridgeOf names the bridge of which a device is a port, with its ifindex; nil when that is not known.
 	BridgeOf func(netns, ifindex uint32) (string, uint32)
+	// Backends says how each point was attached, by its name; tracepoint for those that it does not name.
+	Backends map[string]string
 }
 
 // The times after which a packet without news counts as gone, in ns. A packet that waits in a queue or for a neighbour gets more:
@@ -221,6 +223,13 @@ func (a *Assembler) attempt(e *tracer.Event) int {
 	k := attemptKey{e.Tuple, e.Seq, uint16(e.TCPFlags & takesSequence)}
 	a.attempts[k]++
 	return a.attempts[k]
+}
+
+func (a *Assembler) backend(name string) string {
+	if b := a.opt.Backends[name]; b != "" {
+		return b
+	}
+	return tracer.BackendTracepoint
 }
 
 func (a *Assembler) place(netns uint32) (string, *Where) {

@@ -23,6 +23,16 @@ func sentence(j *Journey, i int) string {
 		return received(h)
 	case StageBridge:
 		return bridged(h)
+	case StageConntrack:
+		return tracked(h)
+	case StageNetfilter:
+		return hooked(h)
+	case StageIPVS:
+		return balanced(h)
+	case StageFragment:
+		return "cut into fragments"
+	case StageTC:
+		return "a tc program redirects it"
 	case StageNAT:
 		return translated(h)
 	case StageRoute:
@@ -66,7 +76,61 @@ func received(h *Hop) string {
 	return fmt.Sprintf("received at %s (%s)", h.Dev, h.DevKind)
 }
 
+// tracked tells what connection tracking did.
+func tracked(h *Hop) string {
+	switch h.Step {
+	case "table-full":
+		return "conntrack: no entry, the table is full"
+	case "confirm":
+		return "conntrack: the connection is entered into the table"
+	}
+	if h.CT == nil {
+		return "conntrack: looked up"
+	}
+	s := "conntrack: " + h.CT.State
+	if h.Why != "" {
+		s += ", " + h.Why
+	}
+	return s
+}
+
+// hooked tells a netfilter hook in one line, with the tables that were asked.
+func hooked(h *Hop) string {
+	name := strings.TrimSpace(h.Family + " " + h.Hook)
+	if name == "" {
+		name = "rules"
+	}
+	s := "netfilter " + name
+	if len(h.Tables) > 0 {
+		s += " (" + strings.Join(h.Tables, ", ") + ")"
+	}
+	switch h.Verdict {
+	case "queue":
+		return s + ": handed to a program in user space"
+	case "":
+		return s
+	}
+	return s + ": " + h.Verdict
+}
+
+func balanced(h *Hop) string {
+	if h.IPVS == nil {
+		return "IPVS has no real server for it"
+	}
+	s := fmt.Sprintf("IPVS: %s goes to the real server %s (%s)", h.IPVS.Virtual, h.IPVS.Server, h.IPVS.Method)
+	if h.Ref != nil {
+		s += " for " + h.Ref.String()
+	}
+	return s
+}
+
 func bridged(h *Hop) string {
+	switch h.Step {
+	case "port":
+		return fmt.Sprintf("the bridge forwards it to its port %s", h.Port)
+	case "flood":
+		return "the bridge floods it to all its ports"
+	}
 	if h.Port != "" {
 		return fmt.Sprintf("taken by the bridge %s at its port %s", h.Dev, h.Port)
 	}
@@ -153,6 +217,12 @@ func dropped(h *Hop) string {
 	if h.Reason != "" {
 		s += ", reason " + h.Reason
 	}
+	if why := stepWords[h.Step]; why != "" {
+		s += ": " + why
+	}
+	if h.Why != "" {
+		s += " (" + h.Why + ")"
+	}
 	if h.ICMP != "" {
 		s += "; answered with ICMP " + h.ICMP
 	}
@@ -174,4 +244,11 @@ func (r *Ref) String() string {
 		s += ":" + r.Port
 	}
 	return s
+}
+
+// stepWords say what the steps before a drop tell about its cause.
+var stepWords = map[string]string{
+	"accept-queue-full": "the accept queue is full", "conntrack-full": "the conntrack table is full", "insert-failed": "its connection could not be entered into the conntrack table",
+	"no-server": "IPVS has no real server", "invalid": "conntrack calls it INVALID", "hairpin": "the bridge does not send it back to the port that it came from",
+	"fdb-miss": "the tunnel device knows no remote for it",
 }

@@ -14,6 +14,8 @@ func (f *flight) drop(a *Assembler, e *tracer.Event) {
 	h.Reason, h.Location = e.Reason, e.Location
 	h.Stack = dropStack(e.Stack, e.Location)
 	h.Hook = hookOf(h.Stack, e.Reason, e.Location)
+	f.explain(&h)
+	f.infer(&h)
 	h.ICMP = f.icmp
 	h.Verdict = "drop"
 	f.j.End, f.j.EndWhy = Dropped, "drop"
@@ -28,6 +30,9 @@ func (f *flight) drop(a *Assembler, e *tracer.Event) {
 
 // consume is a normal end: at the socket, or behind the last device that this kernel has.
 func (f *flight) consume(a *Assembler, e *tracer.Event) {
+	if f.silentDrop(a, e) {
+		return
+	}
 	if f.local {
 		f.deliver(a, e, "socket")
 	}

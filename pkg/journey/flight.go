@@ -29,6 +29,7 @@ type flight struct {
 	icmp    string       // the ICMP error that this node sent about it
 	reset   string       // the reason of the reset that answered it
 	hasRST  bool
+	pend    pending
 	local   bool // the kernel or the addresses say that it is where it was going
 	waiting bool
 	over    bool
@@ -68,6 +69,9 @@ func (f *flight) visited(e *tracer.Event) bool {
 // step adds what one event means to the journey.
 func (f *flight) step(a *Assembler, e *tracer.Event) {
 	f.release(a, e)
+	if tracer.RoleOf(e.Point) == tracer.RoleNone {
+		f.settleDevice(a, e)
+	}
 	if e.Point != tracer.PointConsume && e.Point != tracer.PointNeighSend && e.Point != tracer.PointNeighDead {
 		f.changes(a, e)
 	}
@@ -89,6 +93,8 @@ func (f *flight) step(a *Assembler, e *tracer.Event) {
 		f.drop(a, e)
 	case tracer.PointConsume:
 		f.consume(a, e)
+	default:
+		f.function(a, e)
 	}
 }
 
@@ -110,6 +116,8 @@ func (f *flight) tunnel(a *Assembler, e *tracer.Event) {
 			h.Dev, h.DevKind, h.Ifindex = p.Dev, p.DevKind, p.Ifindex
 		}
 		h.Func, h.Backend = "", ""
+		f.by(a, &h, f.pend.sent)
+		f.pend.sent, f.pend.tunnel = nil, nil
 		h.Tunnel = &Tunnel{Type: "vxlan", Op: "encap", VNI: e.VNI, Outer: tupleOf(&e.Outer)}
 		f.outer = e.Outer
 		f.add(h)
@@ -149,6 +157,10 @@ func (f *flight) nat(a *Assembler, e *tracer.Event) {
 	add := func(kind string, from, to tracer.Tuple, side func(tracer.Tuple) string) {
 		h := f.hop(a, e, StageNAT)
 		h.Func, h.Backend, h.Dev, h.DevKind, h.Ifindex = "", "", "", "", 0
+		f.by(a, &h, f.pend.nat)
+		if f.pend.natType == "masquerade" && kind == "snat" || f.pend.natType == "redirect" && kind == "dnat" {
+			kind = f.pend.natType
+		}
 		h.NAT = &NAT{Type: kind, From: side(from), To: side(to), Undo: undo}
 		t := tupleOf(&to)
 		h.Tuple = &t
@@ -166,6 +178,15 @@ func (f *flight) nat(a *Assembler, e *tracer.Event) {
 	}
 	f.tuple = e.Tuple
 	f.local = false
+	f.pend.nat, f.pend.natType = nil, ""
+}
+
+// by names the function that a step was seen in.
+func (f *flight) by(a *Assembler, h *Hop, e *tracer.Event) {
+	if e != nil {
+		h.Func = tracer.FuncOf(e.Point)
+		h.Backend = a.backend(h.Func)
+	}
 }
 
 func pick(first bool, a, b string) string {
@@ -276,7 +297,8 @@ func (f *flight) hop(a *Assembler, e *tracer.Event, stage Stage) Hop {
 		netns = f.lastNS
 	}
 	h := Hop{T: int64(e.Time - f.j.Start), NetNS: netns, Dev: e.Dev, DevKind: e.Kind, Ifindex: e.Ifindex, Stage: stage,
-		Func: tracer.FuncOf(e.Point), Backend: tracer.BackendTracepoint, Mark: e.Mark}
+		Func: tracer.FuncOf(e.Point), Mark: e.Mark}
+	h.Backend = a.backend(h.Func)
 	h.Node, h.Where = a.place(netns)
 	if e.Outer.Valid() {
 		t := tupleOf(&e.Outer)

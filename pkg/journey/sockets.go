@@ -26,7 +26,7 @@ func (a *Assembler) addSocketEvent(e *tracer.Event) {
 
 // takeRoutes puts the lookup that a socket made for a packet before the packet's first hop.
 func (a *Assembler) takeRoutes(f *flight, e *tracer.Event) {
-	if e.Point != tracer.PointTX && e.Point != tracer.PointQueue && e.Point != tracer.PointDrop {
+	if e.Point != tracer.PointTX && e.Point != tracer.PointQueue && e.Point != tracer.PointDrop && tracer.RoleOf(e.Point) != tracer.RoleOutput {
 		return
 	}
 	found := -1

@@ -172,6 +172,24 @@ type Hop struct {
 	Len uint32 `json:"len,omitempty"`
 	// Mark is skb->mark at this hop.
 	Mark uint32 `json:"mark,omitempty"`
+	// Step tells hops of one stage apart where the stage does not: "hook", "lookup", "confirm", "flood", "real-server", ...; at a drop it
+	// is what the packet's last steps say about the cause: "conntrack-full", "insert-failed", "hairpin", "accept-queue-full", ...
+	Step string `json:"step,omitempty"`
+	// Tables are the iptables tables and nftables base chains ("table/chain") that were asked in a netfilter hook of family ip, ip6, ...
+	Tables []string `json:"tables,omitempty"`
+	Family string   `json:"family,omitempty"`
+	// Why are the kernel's own words, or numbers, for a step: why a packet is INVALID, how full a queue is.
+	Why  string `json:"why,omitempty"`
+	IPVS *IPVS  `json:"ipvs,omitempty"`
+	// From is the bridge port at which the packet came in, at a hop that tells the port to which it goes.
+	From string `json:"from,omitempty"`
+}
+
+// IPVS is the choice of a real server; addresses with ports.
+type IPVS struct {
+	Method  string `json:"method"` // masquerading, tunneling, direct routing
+	Virtual string `json:"virtual"`
+	Server  string `json:"server"`
 }
 
 // Journey is one packet's way through the namespaces that are watched.

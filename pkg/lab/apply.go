@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 
@@ -22,6 +23,20 @@ func Missing(c Case) []string {
 	for _, cmd := range append([]string{"ip", backend + "-restore"}, c.Needs...) {
 		if _, err := exec.LookPath(cmd); err != nil {
 			out = append(out, cmd)
+		}
+	}
+	return out
+}
+
+// MissingModules lists the kernel modules that a case needs and that neither are there nor can be loaded.
+func MissingModules(c Case) []string {
+	var out []string
+	for _, m := range c.Modules {
+		if _, err := os.Stat("/sys/module/" + m); err == nil {
+			continue
+		}
+		if exec.Command("modprobe", m).Run() != nil {
+			out = append(out, m)
 		}
 	}
 	return out

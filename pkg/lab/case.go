@@ -25,11 +25,16 @@ type Case struct {
 	Backend  string    `yaml:"backend,omitempty"`
 	Services []Service `yaml:"services,omitempty"` // instead of the lab's own
 	Needs    []string  `yaml:"needs,omitempty"`    // commands beside those of every case
+	Points   string    `yaml:"points,omitempty"`   // "functions": the verdict needs points at kernel functions, which tracepoints do not give
+	Modules  []string  `yaml:"modules,omitempty"`  // kernel modules that it needs
 	Setup    []string  `yaml:"setup,omitempty"`    // "NAMESPACE# shell command", in order
 	Probe    Probe     `yaml:"probe"`
 	Expect   Expect    `yaml:"expect"`
 	Teaches  string    `yaml:"teaches"`
 }
+
+// PointsFunctions is the value of a case's points when tracepoints are not enough.
+const PointsFunctions = "functions"
 
 // Probe is the test traffic of a case, as in 'nettrace flow --probe'.
 type Probe struct {
@@ -194,6 +199,8 @@ func (c *Case) check() error {
 		return &fieldError{"probe", fmt.Sprintf("from %q is no namespace of the lab (%s)", c.Probe.From, strings.Join(ShortNames(), ", "))}
 	case c.Expect.Outcome == "":
 		return &fieldError{"expect", "needs an outcome"}
+	case c.Points != "" && c.Points != PointsFunctions:
+		return &fieldError{"points", fmt.Sprintf("%q is not 'functions'", c.Points)}
 	case c.Backend != "" && c.Backend != "iptables-legacy" && c.Backend != "iptables-nft":
 		return &fieldError{"backend", fmt.Sprintf("%q is neither iptables-legacy nor iptables-nft", c.Backend)}
 	case c.Probe.Size < 0 || c.Probe.Size > 1<<20 || c.Probe.Count < 0 || c.Probe.Count > 100:

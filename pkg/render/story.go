@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/tracer"
 	"github.com/nettrace-io/nettrace/pkg/verdict"
 )
 
@@ -48,12 +49,35 @@ func (s *story) Start(st Start) error {
 	}
 	s.printf("%s %s\n", s.pal.paint(strong, fmt.Sprintf("%s %s → %s", st.Flow.Proto, st.Flow.Src, dst)),
 		s.pal.paint(quiet, fmt.Sprintf("on %s, kernel %s, %s", st.Node, st.Kernel, watched(st))))
-	for _, p := range st.Points {
-		if !p.Attached {
-			s.printf("%s\n", s.pal.paint(warning, "blind: "+p.Name+": "+p.Why))
-		}
+	for _, line := range blind(st.Points) {
+		s.printf("%s\n", s.pal.paint(warning, line))
 	}
 	return s.err
+}
+
+// blind has a line for each reason for which points are not attached.
+func blind(points []tracer.PointStatus) []string {
+	var reasons []string
+	by := map[string][]string{}
+	for _, p := range points {
+		if p.Attached || p.Needless {
+			continue
+		}
+		if by[p.Why] == nil {
+			reasons = append(reasons, p.Why)
+		}
+		by[p.Why] = append(by[p.Why], p.Name)
+	}
+	var out []string
+	for _, why := range reasons {
+		names := by[why]
+		what := strings.Join(names, ", ")
+		if len(names) > 3 {
+			what = fmt.Sprintf("%d kernel functions (%s, ...)", len(names), strings.Join(names[:2], ", "))
+		}
+		out = append(out, "blind: "+what+": "+why)
+	}
+	return out
 }
 
 func watched(st Start) string {

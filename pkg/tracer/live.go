@@ -3,6 +3,7 @@
 package tracer
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -44,31 +45,35 @@ func (t *Tracer) Read(deadline time.Time, rec *ringbuf.Record) (ok bool, err err
 // Names resolves symbols and reasons on the running kernel.
 func (t *Tracer) Names() Names { return t.names }
 
-// Lost is how many events each point could not report, by tracepoint name, and their sum: because the ring buffer was full, or because the
-// program was running already on that processor (an interrupt in the middle of it), in which case the kernel skips it. Which packets the
-// skipped ones were is not known, so they count as if they had been of the flow.
-func (t *Tracer) Lost() (map[string]uint64, uint64, error) {
-	by, sum := map[string]uint64{}, uint64(0)
+// Pending reports whether records wait to be read.
+func (t *Tracer) Pending() bool { return t.reader.AvailableBytes() > 0 }
+
+// RecordTime is the time of an event from its record, which starts with it; 0 for a record that is too short.
+func RecordTime(record []byte) uint64 {
+	if len(record) < 8 {
+		return 0
+	}
+	return binary.NativeEndian.Uint64(record)
+}
+
+// Lost is how many events could not be reported so far: because the ring buffer was full, or because a program was running already on that
+// processor (an interrupt in the middle of it), in which case the kernel skips it. Which packets the skipped ones were is not known, so they
+// count as if they had been of the flow.
+func (t *Tracer) Lost() (uint64, error) {
 	var perCPU []uint64
-	for _, p := range Points {
-		if err := t.coll.Maps[bpfMapLost].Lookup(uint32(p.Point), &perCPU); err != nil {
-			return nil, 0, fmt.Errorf("read the lost counters: %w", err)
-		}
-		for _, n := range perCPU {
-			by[p.Name] += n
-			sum += n
-		}
-		if prog := t.coll.Programs[p.Program]; prog != nil {
-			if st, err := prog.Stats(); err == nil { // kernels before 5.12 do not count
-				by[p.Name] += st.RecursionMisses
-				sum += st.RecursionMisses
-			}
-		}
-		if by[p.Name] == 0 {
-			delete(by, p.Name)
+	if err := t.coll.Maps[bpfMapLost].Lookup(uint32(0), &perCPU); err != nil {
+		return 0, fmt.Errorf("read the lost counters: %w", err)
+	}
+	sum := uint64(0)
+	for _, n := range perCPU {
+		sum += n
+	}
+	for _, prog := range t.coll.Programs {
+		if st, err := prog.Stats(); err == nil { // kernels before 5.12 do not count
+			sum += st.RecursionMisses
 		}
 	}
-	return by, sum, nil
+	return sum, nil
 }
 
 // Matched is how many packets belonged to the flow so far.

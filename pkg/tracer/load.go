@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -56,8 +55,9 @@ func Start(o Options) (*Tracer, error) {
 		readErr error
 		read    sync.WaitGroup
 	)
+	types, moduleTypes := btf.NewCache(), btf.NewCache()
 	read.Go(func() { spec, readErr = loadBpf() })
-	types := btf.NewCache()
+	read.Go(func() { _, _ = moduleTypes.Kernel() })
 	kernel, err := types.Kernel()
 	read.Wait()
 	if err != nil {
@@ -72,11 +72,11 @@ func Start(o Options) (*Tracer, error) {
 	}
 	removeMemlock()
 	t.points = dropMissing(spec, kernel)
-	functions := t.planFunctions(spec, types)
+	functions := t.planFunctions(spec, moduleTypes)
 	if err := configure(spec, kernel, &o, t.rungs.cookies); err != nil {
 		return nil, err
 	}
-	if err := t.load(spec, types, functions); err != nil {
+	if err := t.load(spec, types, moduleTypes, functions); err != nil {
 		return nil, err
 	}
 	if err := t.arm(&o.Filter); err != nil {
@@ -155,9 +155,10 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options, cookies 
 	return nil
 }
 
-// load creates the maps and then loads the programs over them, in as many groups side by side as there are processors: the verifier's
-// time is most of the start. A group with a program that the verifier refuses is loaded again one by one, so that only that one is lost.
-func (t *Tracer) load(spec *ebpf.CollectionSpec, types *btf.Cache, functions []*planned) error {
+// load creates the maps and then loads the programs over them, tracepoints and functions side by side: the verifier's time is most of the
+// start. The two need their own copies of the kernel's types, because a module's types share the kernel's without a lock. A group with a
+// program that the verifier refuses is loaded again one by one, so that only that one is lost.
+func (t *Tracer) load(spec *ebpf.CollectionSpec, types, moduleTypes *btf.Cache, functions []*planned) error {
 	programs := spec.Programs
 	spec.Programs = map[string]*ebpf.ProgramSpec{}
 	base, err := ebpf.NewCollection(spec)
@@ -170,26 +171,23 @@ func (t *Tracer) load(spec *ebpf.CollectionSpec, types *btf.Cache, functions []*
 		mu      sync.Mutex
 		refused error
 	)
-	options := ebpf.CollectionOptions{MapReplacements: base.Maps, Cache: types, Programs: relocations(types)}
-	for _, group := range split(programs, runtime.GOMAXPROCS(0)) {
-		wg.Go(func() {
-			loaded, err := loadGroup(spec, options, group)
-			mu.Lock()
-			defer mu.Unlock()
-			maps.Copy(base.Programs, loaded)
-			for name, why := range err {
-				refused = why
-				t.blind(name, lastLine(why))
-			}
-		})
-	}
-	wg.Wait()
-	if one := allBodies; programs[one] != nil && base.Programs[one] == nil {
-		loaded, err := loadGroup(spec, options, separate(t.embedded, functions))
+	load := func(types *btf.Cache, group map[string]*ebpf.ProgramSpec) {
+		options := ebpf.CollectionOptions{MapReplacements: base.Maps, Cache: types, Programs: relocations(types, types == moduleTypes)}
+		loaded, failed := loadGroup(spec, options, group)
+		mu.Lock()
+		defer mu.Unlock()
 		maps.Copy(base.Programs, loaded)
-		for name, why := range err {
+		for name, why := range failed {
+			refused = why
 			t.blind(name, lastLine(why))
 		}
+	}
+	tracepoints, ofFunctions := deal(programs)
+	wg.Go(func() { load(types, tracepoints) })
+	wg.Go(func() { load(moduleTypes, ofFunctions) })
+	wg.Wait()
+	if programs[allBodies] != nil && base.Programs[allBodies] == nil {
+		load(moduleTypes, separate(t.embedded, functions))
 	}
 	if len(base.Programs) == 0 {
 		base.Close()
@@ -198,21 +196,33 @@ func (t *Tracer) load(spec *ebpf.CollectionSpec, types *btf.Cache, functions []*
 	return nil
 }
 
-// split deals the programs out to groups of about the same size, the longest first.
-func split(programs map[string]*ebpf.ProgramSpec, n int) []map[string]*ebpf.ProgramSpec {
+// deal makes two groups of about the same size; functions' programs are all in the second.
+func deal(programs map[string]*ebpf.ProgramSpec) (tracepoints, functions map[string]*ebpf.ProgramSpec) {
+	tracepoints, functions = map[string]*ebpf.ProgramSpec{}, map[string]*ebpf.ProgramSpec{}
 	names := slices.Sorted(maps.Keys(programs))
 	slices.SortStableFunc(names, func(a, b string) int { return len(programs[b].Instructions) - len(programs[a].Instructions) })
-	groups := make([]map[string]*ebpf.ProgramSpec, min(n, len(names)))
-	size := make([]int, len(groups))
-	for _, name := range names {
-		small := slices.Index(size, slices.Min(size))
-		if groups[small] == nil {
-			groups[small] = map[string]*ebpf.ProgramSpec{}
-		}
-		groups[small][name] = programs[name]
-		size[small] += len(programs[name].Instructions)
+	sizes := [2]int{}
+	isFunction := func(name string) bool {
+		return strings.HasPrefix(name, "kprobe_") || strings.HasPrefix(name, "fentry_")
 	}
-	return groups
+	for _, name := range names {
+		if isFunction(name) {
+			functions[name] = programs[name]
+			sizes[1] += len(programs[name].Instructions)
+		}
+	}
+	for _, name := range names {
+		switch {
+		case isFunction(name):
+		case sizes[0] <= sizes[1]:
+			tracepoints[name] = programs[name]
+			sizes[0] += len(programs[name].Instructions)
+		default:
+			functions[name] = programs[name]
+			sizes[1] += len(programs[name].Instructions)
+		}
+	}
+	return tracepoints, functions
 }
 
 // loadGroup loads programs over shared maps; the errors are by program.

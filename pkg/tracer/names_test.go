@@ -129,25 +129,23 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-func TestSplitDealsProgramsOutEvenly(t *testing.T) {
+func TestProgramsAreDealtOutEvenlyWithFunctionsTogether(t *testing.T) {
 	programs := map[string]*ebpf.ProgramSpec{}
-	for i, n := range []int{100, 90, 50, 40, 10, 5} {
-		programs[string(rune('a'+i))] = &ebpf.ProgramSpec{Instructions: make(asm.Instructions, n)}
+	for name, n := range map[string]int{"a": 100, "b": 90, "c": 50, "kprobe_all": 120, "kprobe_local_out": 10, "d": 5} {
+		programs[name] = &ebpf.ProgramSpec{Instructions: make(asm.Instructions, n)}
 	}
-	groups := split(programs, 2)
-	total := 0
-	for _, g := range groups {
-		size := 0
-		for _, p := range g {
-			size += len(p.Instructions)
-			total++
+	one, two := deal(programs)
+	size := func(group map[string]*ebpf.ProgramSpec) (n int) {
+		for _, p := range group {
+			n += len(p.Instructions)
 		}
-		if size < 130 || size > 165 {
-			t.Errorf("a group has %d instructions", size)
-		}
+		return n
 	}
-	if total != len(programs) || len(split(programs, 50)) != len(programs) {
-		t.Errorf("%d of %d programs are in a group", total, len(programs))
+	if len(one)+len(two) != len(programs) || two["kprobe_all"] == nil || two["kprobe_local_out"] == nil {
+		t.Errorf("%d and %d programs", len(one), len(two))
+	}
+	if a, b := size(one), size(two); a < 150 || b < 150 {
+		t.Errorf("the groups have %d and %d instructions", a, b)
 	}
 }
 
@@ -156,7 +154,7 @@ func TestEveryPointHasARow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for p := bpfPointPOINT_NONE + 1; p < bpfPointPOINT_MAX; p++ {
+	for p := bpfPointPOINT_NONE + 1; p < bpfPointPOINT_TRACEPOINTS; p++ {
 		if FuncOf(p) == "" {
 			t.Errorf("point %d has no row in Points", p)
 		}

@@ -37,6 +37,8 @@ type PointStatus struct {
 	Backend  string `json:"backend,omitempty"`
 	Attached bool   `json:"attached"`
 	Why      string `json:"why,omitempty"` // why it is not attached
+	// Needless is true when nothing is missed by it: no packet can pass there, or another point tells the same.
+	Needless bool `json:"needless,omitempty"`
 }
 
 // The rungs, as the contract names them. Every kernel with BTF has tracepoints.

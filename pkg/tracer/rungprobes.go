@@ -3,10 +3,25 @@
 package tracer
 
 import (
+	"os"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 )
+
+// CanTraceFunctions reports whether the running kernel has any rung besides the tracepoints.
+func CanTraceFunctions() bool { return haveKprobe() || haveFentry() }
+
+// haveKprobe looks for perf's kprobe device (CONFIG_KPROBE_EVENTS).
+func haveKprobe() bool {
+	for _, path := range []string{"/sys/bus/event_source/devices/kprobe/type", "/sys/kernel/tracing/kprobe_events"} {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return false
+}
 
 // haveMulti attaches a program that does nothing to one function by kprobe.multi.
 func haveMulti() bool {

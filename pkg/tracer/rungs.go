@@ -28,11 +28,7 @@ type rungs struct {
 // findRungs probes what is needed for the wanted backend: each probe costs time at the start.
 func findRungs(want string) rungs {
 	var r rungs
-	if _, err := os.Stat("/sys/bus/event_source/devices/kprobe/type"); err == nil {
-		r.kprobe = true
-	} else if _, err := os.Stat("/sys/kernel/tracing/kprobe_events"); err == nil {
-		r.kprobe = true
-	}
+	r.kprobe = haveKprobe()
 	if r.kprobe {
 		r.cookies = features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie) == nil
 	}
@@ -155,7 +151,7 @@ func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache) []*p
 		f := &Functions[i]
 		status := &t.points[base+i]
 		status.Name = f.Name
-		if status.Why = t.whyNot(f, ladder, here); status.Why != "" {
+		if status.Why, status.Needless = t.whyNot(f, ladder, here); status.Why != "" {
 			continue
 		}
 		p := &planned{function: f, status: status, cookies: t.rungs.cookies}
@@ -174,21 +170,21 @@ func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache) []*p
 	return out
 }
 
-// whyNot says why a function is no point here, "" when it is one.
-func (t *Tracer) whyNot(f *Function, ladder []string, here *presence) string {
+// whyNot says why a function is no point here, "" when it is one, and whether nothing is missed by it.
+func (t *Tracer) whyNot(f *Function, ladder []string, here *presence) (why string, needless bool) {
 	if f.Instead != "" {
 		if _, ok := tracepointArgs(here.kernel, f.Instead); ok {
-			return "the tracepoint " + f.Instead + " tells it"
+			return "the tracepoint " + f.Instead + " tells it", true
 		}
 	}
 	if len(ladder) == 0 {
 		if t.rungs.want == BackendTracepoint {
-			return "--backend tracepoint"
+			return "--backend tracepoint", false
 		}
-		return "this kernel has neither kprobes nor fentry"
+		return "this kernel has neither kprobes nor fentry", false
 	}
 	if len(ladder) == 1 && ladder[0] == BackendFentry && f.NoFentry {
-		return "fentry cannot trace a function with variable arguments"
+		return "fentry cannot trace a function with variable arguments", false
 	}
 	return here.whyNot(f)
 }
@@ -242,33 +238,36 @@ func newPresence(types *btf.Cache) *presence {
 }
 
 // whyNot looks where the function is: in the kernel itself, else in its module. A kernel without types for modules is asked when attaching.
-func (p *presence) whyNot(f *Function) string {
+func (p *presence) whyNot(f *Function) (why string, needless bool) {
 	var fn *btf.Func
 	if p.kernel.TypeByName(f.Name, &fn) == nil {
-		return ""
+		return "", false
 	}
 	if f.Module == "" {
-		return "this kernel has no function " + f.Name + " (renamed, or merged into its caller)"
+		return "this kernel has no function " + f.Name + " (renamed, or merged into its caller)", false
 	}
 	if _, err := os.Stat("/sys/module/" + f.Module); err != nil {
-		return "module " + f.Module + " is not loaded: no packet passes there"
+		return "module " + f.Module + " is not loaded: no packet passes there", true
 	}
 	if !p.typed {
-		return ""
+		return "", false
 	}
 	if spec, err := p.types.Module(f.Module); err == nil && spec.TypeByName(f.Name, &fn) != nil {
-		return "module " + f.Module + " has no function " + f.Name + " (renamed, or merged into its caller)"
+		return "module " + f.Module + " has no function " + f.Name + " (renamed, or merged into its caller)", false
 	}
-	return ""
+	return "", false
 }
 
 // typedModules hold types that programs read and that the kernel's own BTF lacks on some kernels.
 var typedModules = []string{"x_tables", "nf_tables", "ip_vs"}
 
 // relocations names the types that field accesses are relocated to: without it every module's would be read.
-func relocations(types *btf.Cache) ebpf.ProgramOptions {
+func relocations(types *btf.Cache, modules bool) ebpf.ProgramOptions {
 	kernel, _ := types.Kernel()
 	o := ebpf.ProgramOptions{KernelTypes: kernel}
+	if !modules {
+		return o
+	}
 	for _, m := range typedModules {
 		if spec, err := types.Module(m); err == nil {
 			o.ExtraRelocationTargets = append(o.ExtraRelocationTargets, spec)

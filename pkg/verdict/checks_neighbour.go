@@ -16,7 +16,7 @@ func init() {
 // neighbourFailed: nobody answered ARP or ND for the next hop. Which fault that is depends on the device: the underlay's, the tunnel's or
 // the one to the pods.
 func neighbourFailed(d *dropAt) *Finding {
-	if d.h.Reason != "NEIGH_FAILED" && d.h.Location != "neigh_invalidate" && d.h.Location != "arp_error_report" {
+	if d.reason() != "NEIGH_FAILED" && d.h.Location != "neigh_invalidate" && d.h.Location != "arp_error_report" {
 		return nil
 	}
 	dst := d.tuple().Dst

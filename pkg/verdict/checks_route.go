@@ -38,7 +38,7 @@ func ipForwardOff(d *dropAt) *Finding {
 	case known && state == "0":
 		f.Confidence = Confirmed
 		f.Evidence = append(f.Evidence, fmt.Sprintf("state: net.ipv4.ip_forward = 0 %s", on(d.h)))
-	case d.h.Reason != "IP_INADDRERRORS":
+	case d.reason() != "IP_INADDRERRORS":
 		return nil
 	}
 	return f
@@ -77,7 +77,7 @@ func blackholeRoute(d *dropAt) *Finding {
 
 // routeMissing: no route to where the packet, or its answer, has to go.
 func routeMissing(d *dropAt) *Finding {
-	noRoute := d.h.Reason == "IP_INNOROUTES" || d.h.Reason == "IP_OUTNOROUTES"
+	noRoute := d.reason() == "IP_INNOROUTES" || d.reason() == "IP_OUTNOROUTES"
 	if r := d.lastRoute(); r != nil && r.Error == "ENETUNREACH" && (d.h.Location == "ip_error" || d.h.Location == "ip6_pkt_drop") {
 		noRoute = true
 	}
@@ -107,7 +107,7 @@ func routeMissing(d *dropAt) *Finding {
 
 // noRouteToVTEP: the tunnel device cannot route its own packet (vxlan_xmit_one, dev_core_stats carrier errors).
 func noRouteToVTEP(d *dropAt) *Finding {
-	if d.h.DevKind != "vxlan" || (d.h.Reason != "IP_OUTNOROUTES" && d.h.Location != "vxlan_xmit_one") {
+	if d.h.DevKind != "vxlan" || (d.reason() != "IP_OUTNOROUTES" && d.h.Location != "vxlan_xmit_one") {
 		return nil
 	}
 	f := &Finding{
@@ -126,7 +126,7 @@ func noRouteToVTEP(d *dropAt) *Finding {
 
 // rpFilter: strict reverse path filtering.
 func rpFilter(d *dropAt) *Finding {
-	if d.h.Reason != "IP_RPFILTER" {
+	if d.reason() != "IP_RPFILTER" {
 		return nil
 	}
 	src := d.tuple().Src

@@ -17,6 +17,7 @@ func init() {
 	register(check{name: "socket-buffer-full", drop: socketBufferFull})
 	register(check{name: "tc-program-drop", drop: tcProgramDrop})
 	register(check{name: "hairpin-off", drop: hairpinOff})
+	register(check{name: "accept-queue-full", drop: acceptQueueFull})
 }
 
 // The default range of NodePorts (kube-apiserver --service-node-port-range).
@@ -28,7 +29,7 @@ const (
 // noSocket: no socket takes the packet. In a pod that is the application, on a node's tunnel port the underlay, on its other ports a
 // NodePort that nobody programmed.
 func noSocket(d *dropAt) *Finding {
-	if d.h.Reason != "NO_SOCKET" {
+	if d.reason() != "NO_SOCKET" {
 		return nil
 	}
 	if d.j.Direction == journey.Reply {
@@ -117,7 +118,7 @@ func portList(all []netstate.Socket) string {
 
 // socketBufferFull: the receiver does not read as fast as packets come.
 func socketBufferFull(d *dropAt) *Finding {
-	if d.h.Reason != "SOCKET_RCVBUFF" {
+	if d.reason() != "SOCKET_RCVBUFF" {
 		return nil
 	}
 	f := &Finding{Layer: Application, Cause: "socket-buffer-full", Confidence: Likely,
@@ -131,14 +132,14 @@ func socketBufferFull(d *dropAt) *Finding {
 
 // tcProgramDrop: an eBPF program or filter at a device dropped the packet: Cilium, AWS VPC CNI and others enforce policies there.
 func tcProgramDrop(d *dropAt) *Finding {
-	if d.h.Reason != "TC_INGRESS" && d.h.Reason != "TC_EGRESS" {
+	if d.reason() != "TC_INGRESS" && d.reason() != "TC_EGRESS" {
 		return nil
 	}
 	layer := PodNetwork
 	if !d.host() && d.h.Where != nil {
 		layer = Application
 	}
-	side := strings.ToLower(strings.TrimPrefix(d.h.Reason, "TC_"))
+	side := strings.ToLower(strings.TrimPrefix(d.reason(), "TC_"))
 	return &Finding{Layer: layer, Cause: "tc-program-drop", Confidence: Likely,
 		Summary: fmt.Sprintf("a tc program on %s (%s) dropped the packet %s", d.h.Dev, side, on(d.h)),
 		Fix:     []string{in(d.h, fmt.Sprintf("bpftool net show dev %s; tc filter show dev %s %s", d.h.Dev, d.h.Dev, side)), "with Cilium: hubble observe --verdict DROPPED"}}
@@ -146,15 +147,35 @@ func tcProgramDrop(d *dropAt) *Finding {
 
 // hairpinOff: the bridge does not send a packet back through the port it came in by (net/bridge/br_forward.c, should_deliver).
 func hairpinOff(d *dropAt) *Finding {
-	if d.h.Location != "br_handle_frame_finish" && d.h.Location != "br_forward" {
-		return nil
-	}
 	l := d.ns.Link(d.h.Dev)
-	if l == nil || l.Hairpin == nil || *l.Hairpin {
+	off := l != nil && l.Hairpin != nil && !*l.Hairpin
+	there := d.h.Location == "br_handle_frame_finish" || d.h.Location == "br_forward" || d.h.Location == "__br_forward"
+	if !there || (!off && d.h.Step != "hairpin") {
 		return nil
 	}
-	return &Finding{Layer: PodNetwork, Cause: "hairpin-off", Confidence: Confirmed,
-		Summary:  fmt.Sprintf("a pod cannot reach itself through its Service: hairpin mode is off on %s %s", d.h.Dev, on(d.h)),
-		Evidence: []string{fmt.Sprintf("state: bridge port %s has hairpin off", d.h.Dev)},
-		Fix:      []string{in(d.h, fmt.Sprintf("bridge link set dev %s hairpin on; set hairpinMode in the CNI configuration", d.h.Dev))}}
+	f := &Finding{Layer: PodNetwork, Cause: "hairpin-off", Confidence: Likely,
+		Summary: fmt.Sprintf("a pod cannot reach itself through its Service: hairpin mode is off on %s %s", d.h.Dev, on(d.h)),
+		Fix:     []string{in(d.h, fmt.Sprintf("bridge link set dev %s hairpin on; set hairpinMode in the CNI configuration", d.h.Dev))}}
+	if off {
+		f.Confidence = Confirmed
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: bridge port %s has hairpin off", d.h.Dev))
+	}
+	if d.h.Step == "hairpin" {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("the bridge chose %s, the port that the packet came from, and refused it", d.h.Dev))
+	}
+	return f
+}
+
+// acceptQueueFull: connections wait in the listener's queue and the application does not accept them. The kernel drops the SYN, or the ACK
+// that completes the handshake, without a drop (net/ipv4/tcp_input.c, tcp_conn_request; tcp_ipv4.c, tcp_v4_syn_recv_sock).
+func acceptQueueFull(d *dropAt) *Finding {
+	if d.h.Step != "accept-queue-full" {
+		return nil
+	}
+	to := endpoint(d.tuple().Dst, d.tuple().Dport)
+	return &Finding{Layer: Application, Cause: "accept-queue-full", Confidence: Confirmed, Outcome: Dropped,
+		Summary:  fmt.Sprintf("the application on %s does not accept connections: its accept queue is full %s", to, on(d.h)),
+		Evidence: []string{"at the listening socket " + d.h.Why},
+		Fix: []string{in(d.h, "ss -ltn: Recv-Q above Send-Q is a full accept queue; nstat -az TcpExtListenOverflows counts"),
+			"find what the application waits for; a larger backlog (and net.core.somaxconn) only helps against bursts"}}
 }

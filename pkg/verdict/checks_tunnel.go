@@ -19,7 +19,7 @@ func init() {
 
 // fdbEntryMissing: vxlan_xmit knows no remote for the frame's destination (drivers/net/vxlan/vxlan_core.c).
 func fdbEntryMissing(d *dropAt) *Finding {
-	if d.h.DevKind != "vxlan" || (d.h.Reason != "NO_TX_TARGET" && d.h.Location != "vxlan_xmit") {
+	if d.h.DevKind != "vxlan" || (d.reason() != "NO_TX_TARGET" && d.h.Location != "vxlan_xmit") {
 		return nil
 	}
 	f := &Finding{
@@ -47,7 +47,7 @@ func fdbEntryMissing(d *dropAt) *Finding {
 
 // vniMismatch: the receiving node has no tunnel with this VNI.
 func vniMismatch(d *dropAt) *Finding {
-	if d.h.Reason != "VXLAN_VNI_NOT_FOUND" {
+	if d.reason() != "VXLAN_VNI_NOT_FOUND" {
 		return nil
 	}
 	return &Finding{

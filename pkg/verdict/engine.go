@@ -5,6 +5,7 @@ package verdict
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
@@ -50,6 +51,19 @@ type dropAt struct {
 
 // tuple is the packet at the drop.
 func (d *dropAt) tuple() journey.Tuple { return d.j.TupleAt(d.i) }
+
+// reason is the kernel's reason, or the one that was inferred where it gave none.
+func (d *dropAt) reason() string { return strings.TrimPrefix(d.h.Reason, journey.Inferred) }
+
+// conntrack is the last step of connection tracking in the namespace of the drop, nil when none was seen.
+func (d *dropAt) conntrack() *journey.Hop {
+	for k := d.i; k >= 0; k-- {
+		if h := &d.j.Hops[k]; h.Stage == journey.StageConntrack && h.NetNS == d.h.NetNS && h.Step != "confirm" {
+			return h
+		}
+	}
+	return nil
+}
 
 // host reports whether the drop was in a node's host namespace.
 func (d *dropAt) host() bool { return d.h.Where != nil && d.h.Where.Kind == "host" }

@@ -16,7 +16,7 @@ func generic(d *dropAt) Finding {
 	switch {
 	case d.h.Hook != "":
 		stage = "netfilter"
-	case strings.Contains(loc, "neigh") || strings.HasPrefix(d.h.Reason, "NEIGH_"):
+	case strings.Contains(loc, "neigh") || strings.HasPrefix(d.reason(), "NEIGH_"):
 		stage = "neighbour"
 	case strings.HasPrefix(loc, "ip_route") || loc == "ip_error" || loc == "ip_forward" || loc == "ip6_forward" || loc == "ip6_pkt_drop":
 		stage = "route"
@@ -24,7 +24,7 @@ func generic(d *dropAt) Finding {
 		stage = "tunnel"
 	case strings.HasPrefix(loc, "tcp_") || strings.HasPrefix(loc, "udp") || strings.HasPrefix(loc, "__udp") || strings.HasPrefix(loc, "icmp"):
 		stage, layer = "socket", Application
-	case strings.HasPrefix(d.h.Reason, "QDISC"):
+	case strings.HasPrefix(d.reason(), "QDISC"):
 		stage = "qdisc"
 	case loc == "__dev_queue_xmit" || strings.HasPrefix(loc, "br_") || strings.HasPrefix(loc, "veth"):
 		stage = "device"
@@ -35,7 +35,7 @@ func generic(d *dropAt) Finding {
 	case !d.host() && d.h.Where != nil:
 		layer = Application
 	}
-	why := pick(d.h.Reason != "" && d.h.Reason != "NOT_SPECIFIED", "reason "+d.h.Reason, "the kernel gives no reason")
+	why := pick(d.reason() != "" && d.reason() != "NOT_SPECIFIED", "reason "+d.reason(), "the kernel gives no reason")
 	return Finding{
 		Layer: layer, Cause: stage + "-drop",
 		Summary:    fmt.Sprintf("%s was dropped %s in %s (%s)", packetName(&d.j.Packet, d.tuple()), on(d.h), pick(loc != "", loc, "the kernel"), why),

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journey
+
+import (
+	"slices"
+
+	"github.com/nettrace-io/nettrace/pkg/tracer"
+)
+
+// pending is what functions told that the next events complete: a hook is accepted when the packet is seen behind it.
+type pending struct {
+	conntrack *tracer.Event // looked up; the entry shows at the next event
+	words     string        // why connection tracking calls it INVALID
+	tableFull bool
+	confirm   *tracer.Event // its connection was being entered
+	natType   string
+	nat       *tracer.Event // the rewriting that explains the next change of addresses
+	checked   bool          // its source was checked last
+	noServer  bool          // IPVS has no real server for it
+	tunnel    *tracer.Event // a tunnel device took it and has not sent it yet
+	sent      *tracer.Event // put into the tunnel
+	port      *tracer.Event // the bridge found its port
+	full      *tracer.Event // a listener whose accept queue is full takes it
+	hook      int           // 1-based index of the hop of the hook that it is in
+	last      tracer.Role   // of the last function
+}
+
+// function adds what a kernel function's call means.
+func (f *flight) function(a *Assembler, e *tracer.Event) {
+	role := tracer.RoleOf(e.Point)
+	f.pend.last = role
+	f.settle(a, e, role)
+	switch role {
+	case tracer.RoleHook:
+		f.hook(a, e)
+	case tracer.RoleTable, tracer.RoleChain:
+		f.table(a, e)
+	case tracer.RoleConntrack:
+		f.pend.conntrack = keep(e)
+	case tracer.RoleInvalid:
+		f.pend.words = e.Words
+	case tracer.RoleTableFull:
+		f.pend.tableFull = true
+	case tracer.RoleConfirm:
+		f.pend.confirm = keep(e)
+	case tracer.RoleMasquerade:
+		f.pend.natType = "masquerade"
+	case tracer.RoleRedirect:
+		f.pend.natType = "redirect"
+	case tracer.RoleNAT:
+		f.rewritten(a, e)
+	case tracer.RoleReset:
+		f.hasRST = true
+	case tracer.RoleICMP:
+		f.icmp = icmpName(tracer.FuncOf(e.Point) == "icmp6_send", uint8(e.Value), uint8(e.Limit))
+	case tracer.RoleQueue:
+		f.queued(a, e)
+	case tracer.RoleIPVS:
+		f.ipvs(a, e)
+	case tracer.RoleNoServer:
+		f.pend.noServer = true
+		f.add(f.functionHop(a, e, StageIPVS))
+	case tracer.RoleSourceCheck:
+		f.pend.checked = true
+	case tracer.RoleFragment, tracer.RoleTCRedirect, tracer.RoleBridgeFlood:
+		f.add(f.functionHop(a, e, plainStages[role]))
+	case tracer.RoleBridgePort:
+		f.bridgePort(a, e)
+	case tracer.RoleLocal:
+		f.local = f.local || !f.outer.Valid()
+	case tracer.RoleTunnel:
+		f.pend.tunnel = keep(e)
+	case tracer.RoleTunnelSend:
+		f.pend.tunnel, f.pend.sent = nil, keep(e)
+	case tracer.RoleListener:
+		if e.Value > e.Limit { // include/net/sock.h, sk_acceptq_is_full
+			f.pend.full = keep(e)
+		}
+	case tracer.RoleRelease:
+		f.released(a, e)
+	}
+}
+
+// plainStages are the stages of functions whose call is all there is to say.
+var plainStages = map[tracer.Role]Stage{
+	tracer.RoleFragment: StageFragment, tracer.RoleTCRedirect: StageTC, tracer.RoleBridgeFlood: StageBridge,
+}
+
+// keep copies an event, which is the caller's.
+func keep(e *tracer.Event) *tracer.Event {
+	c := *e
+	return &c
+}
+
+// settleDevice does so for the tracepoints. A drop is no proof that the packet passed its hook.
+func (f *flight) settleDevice(a *Assembler, e *tracer.Event) {
+	switch e.Point {
+	case tracer.PointConsume, tracer.PointQueue, tracer.PointICMP, tracer.PointResetSent, tracer.PointNeighSend, tracer.PointNeighDead:
+		return
+	case tracer.PointDrop:
+		if f.pend.conntrack != nil {
+			f.lookedUp(a, e)
+		}
+		if h := f.currentHook(); h != nil && h.Verdict == "" && inNetfilter[e.Location] {
+			h.Verdict = "drop"
+		}
+		return
+	case tracer.PointFIB, tracer.PointFIB6:
+		if f.pend.hook > 0 && e.HasPacket { // rules can ask for routes: only a change of place shows that the hook is over
+			f.lookedUp(a, e)
+			return
+		}
+	}
+	if !e.HasPacket {
+		return
+	}
+	f.lookedUp(a, e)
+	f.passed(a)
+	f.pend.checked, f.pend.port = false, nil
+}
+
+// settle tells what earlier functions began and this event completes.
+func (f *flight) settle(a *Assembler, e *tracer.Event, role tracer.Role) {
+	if role != tracer.RoleInvalid && role != tracer.RoleTableFull {
+		f.lookedUp(a, e)
+	}
+	switch role {
+	case tracer.RoleTable, tracer.RoleChain, tracer.RoleConntrack, tracer.RoleNAT, tracer.RoleMasquerade, tracer.RoleRedirect, tracer.RoleInvalid, tracer.RoleTableFull,
+		tracer.RoleConfirm, tracer.RoleReset, tracer.RoleICMP, tracer.RoleQueue, tracer.RoleSchedule, tracer.RoleIPVS, tracer.RoleNoServer, tracer.RoleRelease:
+		return // still inside the hook
+	}
+	f.passed(a)
+	if role != tracer.RoleSourceCheck && role != tracer.RoleUnroutable {
+		f.pend.checked = false
+	}
+}
+
+// functionHop is a hop for a function's call.
+func (f *flight) functionHop(a *Assembler, e *tracer.Event, stage Stage) Hop {
+	h := f.hop(a, e, stage)
+	h.Step = roleNames[tracer.RoleOf(e.Point)]
+	return h
+}
+
+// roleNames tell hops of one stage apart.
+var roleNames = map[tracer.Role]string{
+	tracer.RoleFragment: "fragment", tracer.RoleTCRedirect: "redirect", tracer.RoleBridgeFlood: "flood",
+	tracer.RoleBridgePort: "port", tracer.RoleIPVS: "real-server", tracer.RoleNoServer: "no-server", tracer.RoleQueue: "queue", tracer.RoleHook: "hook", tracer.RoleChain: "hook",
+	tracer.RoleConntrack: "lookup", tracer.RoleConfirm: "confirm",
+}
+
+// Netfilter's families and hooks (include/uapi/linux/netfilter.h).
+const (
+	nfIPv4   = 2
+	nfNetdev = 5
+	nfBridge = 7
+	nfIPv6   = 10
+)
+
+var hookNames = [...]string{"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
+
+func hookName(pf, hook uint32) string {
+	switch {
+	case pf == nfNetdev:
+		return pick(hook == 0, "ingress", "egress")
+	case int(hook) < len(hookNames):
+		return hookNames[hook]
+	}
+	return ""
+}
+
+// hook begins a netfilter hook. A bridge's own hooks are told only when rules are asked there.
+func (f *flight) hook(a *Assembler, e *tracer.Event) {
+	if e.PF == nfBridge {
+		return
+	}
+	f.beginHook(a, e)
+}
+
+func (f *flight) beginHook(a *Assembler, e *tracer.Event) *Hop {
+	h := f.functionHop(a, e, StageNetfilter)
+	h.Hook = hookName(e.PF, e.Hook)
+	h.Family = familyNames[e.PF]
+	if e.InDev != "" && e.Dev == "" {
+		h.Dev, h.Ifindex = e.InDev, e.InIndex
+	}
+	f.add(h)
+	f.pend.hook = len(f.j.Hops)
+	return &f.j.Hops[f.pend.hook-1]
+}
+
+var familyNames = map[uint32]string{nfIPv4: "ip", nfIPv6: "ip6", nfBridge: "bridge", nfNetdev: "netdev"}
+
+// table notes which rules the hook asked; an nftables chain can be asked where no hook was seen to begin.
+func (f *flight) table(a *Assembler, e *tracer.Event) {
+	h := f.currentHook()
+	if h == nil || (e.Table != "" && tracer.RoleOf(e.Point) == tracer.RoleTable && h.Hook != hookName(e.PF, e.Hook)) {
+		h = f.beginHook(a, e)
+		if tracer.RoleOf(e.Point) == tracer.RoleChain {
+			h.Hook, h.Family = "", ""
+		}
+	}
+	name := e.Table
+	if e.Chain != "" {
+		name += "/" + e.Chain
+	}
+	const most = 32
+	if name != "" && len(h.Tables) < most && !slices.Contains(h.Tables, name) {
+		h.Tables = append(h.Tables, name)
+	}
+}
+
+func (f *flight) currentHook() *Hop {
+	if i := f.pend.hook; i > 0 && i <= len(f.j.Hops) {
+		return &f.j.Hops[i-1]
+	}
+	return nil
+}
+
+// passed: the packet was seen behind the hook that it was in.
+func (f *flight) passed(a *Assembler) {
+	if h := f.currentHook(); h != nil && h.Verdict == "" {
+		h.Verdict = "accept"
+	}
+	f.pend.hook, f.pend.words, f.pend.tableFull = 0, "", false
+	if c := f.pend.confirm; c != nil {
+		f.pend.confirm = nil
+		f.add(f.functionHop(a, c, StageConntrack))
+	}
+}
+
+// lookedUp tells what connection tracking found, which the next event shows.
+func (f *flight) lookedUp(a *Assembler, e *tracer.Event) {
+	c := f.pend.conntrack
+	if c == nil {
+		return
+	}
+	f.pend.conntrack = nil
+	h := f.functionHop(a, c, StageConntrack)
+	switch {
+	case e.HasCT:
+		h.CT = conntrackOf(e)
+	case f.pend.tableFull:
+		h.CT, h.Step = nil, "table-full"
+	case e.CTInfo == ctUntracked:
+		h.CT = &CT{State: "UNTRACKED"}
+	default:
+		h.CT = &CT{State: "INVALID"}
+		h.Why = f.pend.words
+	}
+	h.Hook = hookOfHop(f.currentHook())
+	f.add(h)
+}
+
+func hookOfHop(h *Hop) string {
+	if h == nil {
+		return ""
+	}
+	return h.Hook
+}
+
+// The sides of a translation (enum nf_nat_manip_type, include/net/netfilter/nf_nat.h).
+const manipSrc = 0
+
+// rewritten: the packet gets the addresses that the other direction of its conntrack entry answers (net/netfilter/nf_nat_core.c).
+func (f *flight) rewritten(a *Assembler, e *tracer.Event) {
+	if !e.HasCT || f.outer.Valid() {
+		f.pend.nat = keep(e)
+		return
+	}
+	other := e.CTReply // of the original direction
+	if e.Limit != 0 {
+		other = e.CTOrig
+	}
+	want := f.tuple
+	if e.Value == manipSrc {
+		want.Src, want.Sport = other.Dst, other.Dport
+	} else {
+		want.Dst, want.Dport = other.Src, other.Sport
+	}
+	if want.Proto == tracer.ProtoICMP {
+		want.Sport, want.Dport = f.tuple.Sport, f.tuple.Dport
+	}
+	if want == f.tuple || other.Proto != f.tuple.Proto {
+		return
+	}
+	f.pend.nat = keep(e)
+	if e.Limit != 0 && e.CTInfo < ctIsReply {
+		e.CTInfo = ctIsReply
+	}
+	e.Tuple = want
+	f.nat(a, e)
+}
+
+func (f *flight) queued(a *Assembler, e *tracer.Event) {
+	h := f.functionHop(a, e, StageNetfilter)
+	h.Hook, h.Verdict = hookOfHop(f.currentHook()), "queue"
+	f.add(h)
+	f.waiting = true
+}
+
+func (f *flight) ipvs(a *Assembler, e *tracer.Event) {
+	h := f.functionHop(a, e, StageIPVS)
+	if e.Backend.Valid() {
+		h.IPVS = &IPVS{Method: ipvsMethods[h.Func], Virtual: destination(e.Virtual), Server: destination(e.Backend)}
+	}
+	f.pend.nat = keep(e)
+	f.add(h)
+}
+
+// ipvsMethods are the names of ipvsadm(8).
+var ipvsMethods = map[string]string{
+	"ip_vs_nat_xmit": "masquerading", "ip_vs_nat_xmit_v6": "masquerading", "ip_vs_tunnel_xmit": "tunneling", "ip_vs_dr_xmit": "direct routing",
+}
+
+func (f *flight) bridgePort(a *Assembler, e *tracer.Event) {
+	f.pend.port = keep(e)
+	h := f.functionHop(a, e, StageBridge)
+	h.Port = e.OutDev
+	if p := f.lastHop(); p != nil && p.Stage == StageBridge && p.NetNS == h.NetNS {
+		h.Dev, h.DevKind, h.Ifindex = p.Dev, p.DevKind, p.Ifindex
+		if p.Func == "" { // the bridge that was deduced from the port: where it came in stays with it
+			h.From = p.Port
+		}
+	}
+	if h.From == "" {
+		h.From = e.Dev
+	}
+	f.add(h)
+}
+
+// released: the packet's memory was given back without a tracepoint that says why.
+func (f *flight) released(a *Assembler, e *tracer.Event) {
+	f.consume(a, e)
+}

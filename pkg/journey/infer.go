@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journey
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/tracer"
+)
+
+// Inferred marks a drop reason that the kernel did not give: it was concluded from the place and from what happened just before.
+const Inferred = "inferred:"
+
+// explain says at a drop what the packet's last steps tell about the cause.
+func (f *flight) explain(h *Hop) {
+	p := &f.pend
+	switch {
+	case p.full != nil:
+		h.Step, h.Why = "accept-queue-full", fmt.Sprintf("%d of %d connections wait to be accepted", p.full.Value, p.full.Limit)
+	case h.Hook != "" && p.tableFull:
+		h.Step = "conntrack-full"
+	case h.Hook != "" && p.confirm != nil:
+		h.Step = "insert-failed"
+	case h.Hook != "" && p.noServer:
+		h.Step = "no-server"
+	case h.Hook != "" && p.words != "":
+		h.Step, h.Why = "invalid", p.words
+	case p.port != nil && p.port.OutIndex == p.port.Ifindex && strings.HasPrefix(h.Location, "br_"), p.port != nil && p.port.OutIndex == p.port.Ifindex && h.Location == "__br_forward":
+		h.Step = "hairpin"
+	case p.tunnel != nil && h.Location == "vxlan_xmit":
+		h.Step = "fdb-miss"
+	}
+}
+
+// infer gives a drop the reason that newer kernels give there, where this kernel gave none (5.10 has none at all, newer ones lack some).
+func (f *flight) infer(h *Hop) {
+	if h.Reason != "" && h.Reason != "NOT_SPECIFIED" {
+		return
+	}
+	reason := f.inferred(h)
+	if reason != "" {
+		h.Reason = Inferred + reason
+	}
+}
+
+func (f *flight) inferred(h *Hop) string {
+	switch {
+	case h.Hook != "":
+		return "NETFILTER_DROP"
+	case f.pend.checked && strings.HasPrefix(h.Location, "ip_rcv_finish"):
+		return "IP_RPFILTER" // the check of the source was the last thing before
+	case h.Location == "ip_error":
+		if f.lastRouteError() {
+			return "IP_INNOROUTES"
+		}
+		return "IP_INADDRERRORS"
+	case h.Step == "fdb-miss":
+		return "NO_TX_TARGET"
+	case f.hasRST && strings.HasPrefix(h.Location, "tcp_v"), f.icmp == "port unreachable" && strings.Contains(h.Location, "udp"):
+		return "NO_SOCKET"
+	}
+	return inferredByPlace[h.Location]
+}
+
+// inferredByPlace are functions that drop for one reason only.
+var inferredByPlace = map[string]string{
+	"neigh_invalidate": "NEIGH_FAILED", "arp_error_report": "NEIGH_FAILED", "ndisc_error_report": "NEIGH_FAILED", "unix_dgram_sendmsg": "",
+	"sk_filter_trim_cap": "SOCKET_FILTER", "__sock_queue_rcv_skb": "SOCKET_RCVBUFF", "__udp_enqueue_schedule_skb": "SOCKET_RCVBUFF", "enqueue_to_backlog": "CPU_BACKLOG",
+	"ip6_pkt_drop": "IP_INNOROUTES",
+}
+
+func (f *flight) lastRouteError() bool {
+	for i := len(f.j.Hops) - 1; i >= 0; i-- {
+		if r := f.j.Hops[i].Route; r != nil && f.j.Hops[i].Stage == StageRoute {
+			return r.Error != ""
+		}
+	}
+	return false
+}
+
+// silentDrop recognises the packets that the kernel gives up as if their way had ended well: a SYN for a full accept queue (net/ipv4/
+// tcp_input.c, tcp_conn_request), a frame for which a VXLAN device knows no remote (vxlan_core.c, before 6.12).
+func (f *flight) silentDrop(a *Assembler, e *tracer.Event) bool {
+	location := ""
+	switch {
+	case f.pend.full != nil:
+		location = tracer.FuncOf(f.pend.full.Point)
+	case f.pend.tunnel != nil && f.pend.tunnel.Point == vxlanXmit && !f.local:
+		location = "vxlan_xmit"
+	default:
+		return false
+	}
+	h := f.hop(a, e, StageDrop)
+	h.Location, h.Verdict = location, "drop"
+	if p := f.lastHop(); h.Dev == "" && p != nil {
+		f.atLast(a, &h)
+	}
+	if t := f.pend.tunnel; t != nil {
+		h.Dev, h.Ifindex, h.DevKind = t.Dev, t.Ifindex, "vxlan"
+	}
+	f.explain(&h)
+	f.infer(&h)
+	f.add(h)
+	f.j.End, f.j.EndWhy = Dropped, "drop"
+	a.drops = append(a.drops, Drop{Journey: f.j.ID, Time: e.Time, Hop: f.j.Hops[len(f.j.Hops)-1]})
+	f.over = true
+	return true
+}
+
+const vxlanXmit tracer.Point = 101

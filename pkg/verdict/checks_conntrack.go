@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+)
+
+func init() {
+	also := []string{"netfilter-drop"}
+	register(check{name: "conntrack-full", drop: conntrackFull, silences: also})
+	register(check{name: "snat-ports-exhausted", drop: insertFailed, silences: also})
+	register(check{name: "conntrack-invalid", drop: conntrackInvalid, silences: []string{"netfilter-drop", "network-policy"}})
+	register(check{name: "ipvs-no-endpoints", drop: ipvsNoServer, silences: []string{"netfilter-drop", "no-socket"}})
+}
+
+// conntrackFull: no entry could be made because the table is full, and none could go (net/netfilter/nf_conntrack_core.c, early_drop).
+func conntrackFull(d *dropAt) *Finding {
+	if d.h.Step != "conntrack-full" {
+		return nil
+	}
+	f := &Finding{Layer: Service, Cause: "conntrack-full", Confidence: Confirmed,
+		Summary:  fmt.Sprintf("the conntrack table of %s is full: new connections are dropped", place(d.h)),
+		Evidence: []string{"the kernel looked for an entry to drop and found none, then dropped the packet"},
+		Fix: []string{in(d.h, "conntrack -C; sysctl net.netfilter.nf_conntrack_max; raise the maximum"),
+			in(d.h, "conntrack -L | awk '{print $5}' | sort | uniq -c | sort -n | tail shows who holds the entries")}}
+	if d.ns != nil && d.ns.Sysctls["net.netfilter.nf_conntrack_max"] != "" {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s of %s entries are used", d.ns.Sysctls["net.netfilter.nf_conntrack_count"], d.ns.Sysctls["net.netfilter.nf_conntrack_max"]))
+	}
+	return f
+}
+
+// Bits of a conntrack entry's status, as the journey names them.
+const statusSrcNAT = "SRC_NAT"
+
+// insertFailed: another connection has the same addresses and ports after translation (net/netfilter/nf_conntrack_core.c,
+// __nf_conntrack_confirm). With a translated source that is a range of ports that is used up.
+func insertFailed(d *dropAt) *Finding {
+	if d.h.Step != "insert-failed" {
+		return nil
+	}
+	f := &Finding{Layer: Service, Cause: "conntrack-race", Confidence: Likely,
+		Summary:  fmt.Sprintf("%s could not enter the connection into the conntrack table: another one has the same addresses and ports", place(d.h)),
+		Evidence: []string{"the packet was dropped when its new connection was entered into the table (insert_failed)"},
+		Fix:      []string{in(d.h, "conntrack -S: insert_failed counts these drops")}}
+	if ct := d.h.CT; ct != nil && has(ct.Status, statusSrcNAT) || sourceTranslated(d) {
+		t := d.tuple()
+		f.Cause, f.Confidence = "snat-ports-exhausted", Confirmed
+		f.Summary = fmt.Sprintf("no source port is left on %s for connections to %s: %s", place(d.h), endpoint(t.Dst, t.Dport), "SNAT found no free one")
+		f.Fix = append(f.Fix, in(d.h, fmt.Sprintf("conntrack -L -d %s | wc -l: connections to this destination", t.Dst)), "use more node addresses, a wider range of ports (--to-ports, --random-fully), or keep connections open")
+	}
+	return f
+}
+
+func sourceTranslated(d *dropAt) bool {
+	for k := d.i; k >= 0; k-- {
+		if n := d.j.Hops[k].NAT; n != nil && (n.Type == "snat" || n.Type == "masquerade") && !n.Undo && d.j.Hops[k].NetNS == d.h.NetNS {
+			return true
+		}
+	}
+	return false
+}
+
+func has(all []string, one string) bool {
+	for _, s := range all {
+		if s == one {
+			return true
+		}
+	}
+	return false
+}
+
+// conntrackInvalid: connection tracking cannot place the packet and a rule drops what it cannot place; kube-proxy has such a rule.
+func conntrackInvalid(d *dropAt) *Finding {
+	ct := d.conntrack()
+	if d.h.Hook == "" || ct == nil || ct.CT == nil || ct.CT.State != "INVALID" || d.h.Outer != nil {
+		return nil
+	}
+	f := &Finding{Layer: Service, Cause: "conntrack-invalid", Confidence: Likely,
+		Summary:  fmt.Sprintf("conntrack on %s calls %s INVALID, and a rule in %s drops it", place(d.h), packetName(&d.j.Packet, d.tuple()), d.h.Hook),
+		Evidence: lines("conntrack knows no connection to which the packet could belong", why(ct), ruleEvidence(d.h.Rule)),
+		Fix: []string{in(d.h, "does the other direction pass another node or skip conntrack (asymmetric route, NOTRACK)? conntrack -L; conntrack -S: invalid"),
+			in(d.h, "out of window: sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1")}}
+	if ct.Func != "" {
+		f.Confidence = Confirmed
+	}
+	return f
+}
+
+func why(h *journey.Hop) string {
+	if h.Why == "" {
+		return ""
+	}
+	return "the kernel says: " + h.Why
+}
+
+// ipvsNoServer: the virtual server has no real server (net/netfilter/ipvs/ip_vs_core.c, ip_vs_leave).
+func ipvsNoServer(d *dropAt) *Finding {
+	seen := d.h.Step == "no-server"
+	for k := d.i; k >= 0 && !seen; k-- {
+		seen = d.j.Hops[k].Stage == journey.StageIPVS && d.j.Hops[k].Step == "no-server" && d.j.Hops[k].NetNS == d.h.NetNS
+	}
+	if !seen {
+		return nil
+	}
+	to := endpoint(d.tuple().Dst, d.tuple().Dport)
+	return &Finding{Layer: Service, Cause: "no-endpoints", Confidence: Confirmed,
+		Summary:  fmt.Sprintf("IPVS on %s has no real server for %s: the Service has no ready endpoints", place(d.h), to),
+		Evidence: []string{"the packet reached ip_vs_leave, where IPVS gives up"},
+		Fix:      []string{in(d.h, "ipvsadm -ln -t "+to), "kubectl get endpointslices -A: find the Service with this address, then its pods' labels and readiness"}}
+}
