@@ -135,3 +135,15 @@ func RoleOf(p Point) Role {
 	}
 	return RoleNone
 }
+
+// Meanings is what each point tells, by its name.
+func Meanings() map[string]string {
+	m := map[string]string{}
+	for _, p := range Points {
+		m[p.Name] = p.Meaning
+	}
+	for _, f := range Functions {
+		m[f.Name] = f.Meaning
+	}
+	return m
+}
