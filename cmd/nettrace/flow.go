@@ -31,6 +31,8 @@ type flowOptions struct {
 	untilDrop bool
 	scope     []string
 	record    string
+	pcap      string
+	clsact    bool   // for tests: capture as kernels without tcx do
 	ring      uint32 // MiB
 	ringBytes uint32 // for tests: smaller than a MiB
 	backend   string
@@ -101,6 +103,7 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	f.BoolVar(&o.untilDrop, "until-drop", false, "stop at the first drop")
 	f.StringArrayVar(&o.scope, "scope", nil, "[NODE=]HOSTNETNS[+NETNS…]: what this kernel holds of a node (repeatable; default everything is this node)")
 	f.StringVar(&o.record, "record", "", "also write a recording for 'nettrace replay'")
+	f.StringVar(&o.pcap, "pcap", "", "also capture the flow's packets at every device they cross, as pcapng")
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
 	f.StringVar(&o.backend, "backend", "auto", "how to attach: auto or tracepoint")
 	_ = c.RegisterFlagCompletionFunc("proto", cobra.FixedCompletions([]string{"tcp", "udp", "icmp", "sctp"}, cobra.ShellCompDirectiveNoFileComp))
@@ -146,6 +149,11 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err != nil {
 		return nil, err
 	}
+	capt, err := openCapture(&o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, capt.finish()) }()
 	if o.ringBytes == 0 {
 		o.ringBytes = o.ring << 20
 	}
@@ -156,6 +164,9 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	defer func() { err = errors.Join(err, tr.Close()) }()
 	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
 	sayUnread(p.before, warn)
+	if err := capt.start(tr, p, warn); err != nil {
+		return nil, err
+	}
 	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: p.probe(&o), warn: warn}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -168,7 +179,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err := p.introduce(src, &o, tr); err != nil {
 		return nil, err
 	}
-	return runPipeline(src, out, func(pr progress) { src.progress = pr })
+	return runPipeline(capt.source(src), capt.watch(out), func(pr progress) { src.progress = pr })
 }
 
 // introduce queues what a run begins with: the header and the snapshot.
