@@ -24,7 +24,7 @@ type capture struct {
 	file     *os.File
 	session  *pcap.Session
 	warn     func(string)
-	clsact   bool // for tests: as on a kernel without tcx
+	clsact   bool // as on kernels without tcx
 	wallNS   int64
 	comment  string
 	until    uint64 // the trace was read up to here; later packets have no hops

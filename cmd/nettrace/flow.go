@@ -32,7 +32,7 @@ type flowOptions struct {
 	scope     []string
 	record    string
 	pcap      string
-	clsact    bool   // for tests: capture as kernels without tcx do
+	clsact    bool   // capture as on kernels without tcx
 	ring      uint32 // MiB
 	ringBytes uint32 // for tests: smaller than a MiB
 	backend   string
@@ -104,6 +104,8 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	f.StringArrayVar(&o.scope, "scope", nil, "[NODE=]HOSTNETNS[+NETNS…]: what this kernel holds of a node (repeatable; default everything is this node)")
 	f.StringVar(&o.record, "record", "", "also write a recording for 'nettrace replay'")
 	f.StringVar(&o.pcap, "pcap", "", "also capture the flow's packets at every device they cross, as pcapng")
+	f.BoolVar(&o.clsact, "pcap-clsact", false, "attach --pcap as on kernels without tcx")
+	_ = f.MarkHidden("pcap-clsact")
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
 	f.StringVar(&o.backend, "backend", "auto", "how to attach: auto or tracepoint")
 	_ = c.RegisterFlagCompletionFunc("proto", cobra.FixedCompletions([]string{"tcp", "udp", "icmp", "sctp"}, cobra.ShellCompDirectiveNoFileComp))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -73,7 +74,7 @@ func attachIn(a attacher, ns *where, label string) (done []Device, failed int, e
 	}
 	for _, l := range links {
 		at := l.Attrs()
-		d := Device{NetNS: ns.inode, Ifindex: uint32(at.Index), Name: at.Name, Kind: l.Type(), Label: label + " " + at.Name,
+		d := Device{NetNS: ns.inode, Ifindex: uint32(at.Index), Name: at.Name, Kind: kindOf(l), Label: label + " " + at.Name,
 			Raw: at.EncapType != "ether" && at.EncapType != "loopback"}
 		if e := a.attach(ns, &d); errors.Is(e, ebpf.ErrNotSupported) {
 			return nil, 0, e
@@ -85,6 +86,17 @@ func attachIn(a attacher, ns *where, label string) (done []Device, failed int, e
 		done = append(done, d)
 	}
 	return done, failed, err
+}
+
+// kindOf names the kind of a device as the tracer does.
+func kindOf(l netlink.Link) string {
+	switch {
+	case l.Attrs().Flags&net.FlagLoopback != 0:
+		return "loopback"
+	case l.Type() == "device":
+		return "phys"
+	}
+	return l.Type()
 }
 
 // tcx attaches through links that end with the process (Linux 6.6, e420bed02507).
