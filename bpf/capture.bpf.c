@@ -54,7 +54,7 @@ struct captured {
 	u32 pad2;
 };
 
-struct scratch {
+struct frame {
 	u64 skb;
 	struct captured c;
 	u8 data[SNAP_MAX];
@@ -65,8 +65,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, u32);
-	__type(value, struct scratch);
-} scratch SEC(".maps");
+	__type(value, struct frame);
+} frames SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -75,40 +75,56 @@ struct {
 
 u64 captures_lost; /* packets that the ring had no room for */
 
-/* As identify does, without remembering: 1 when the packet belongs to the flow. Fills c. */
-static __noinline int belongs(u64 skb, struct window *w, struct captured *c)
+/* As identify does, without remembering: 1 when the packet in s->w belongs to the flow. Fills c. */
+static __noinline int belongs(u64 skb, struct scratch *s, struct captured *c)
 {
 	struct track *known;
-	struct packet p;
+	struct packet *p;
 	u32 l4;
 
-	if (!w || !c)
+	if (!s || !c)
 		return 0;
-	known = bpf_map_lookup_elem(&tracked, &skb);
-	if (!known && !worth_parsing(w))
-		return 0;
-	clear(&p, sizeof(p));
-	l4 = parse_packet(w, &p);
+	p = &s->p;
+	l4 = parse_packet(s);
+	known = tracking ? bpf_map_lookup_elem(&tracked, &skb) : NULL;
 	if (!l4 && !known)
 		return 0;
-	if (is_icmp_error(&p))
-		parse_about(w, l4, &p);
-	else if (p.t.proto == IPPROTO_TCP)
-		parse_tcp(w, l4, &p);
-	c->t = p.t;
-	c->seq = p.seq;
-	c->ipid = p.ipid;
-	if (known && known->print == fingerprint(&p)) {
+	if (is_icmp_error(p))
+		parse_about(s, l4);
+	else if (p->t.proto == IPPROTO_TCP)
+		parse_tcp(&s->w, l4, p);
+	c->t = p->t;
+	c->seq = p->seq;
+	c->ipid = p->ipid;
+	if (known && known->print == fingerprint(p)) {
 		c->id = known->id;
 		c->dir = known->dir;
 		return 1;
 	}
 	c->id = 0;
-	if (p.has_about)
-		c->dir = maybe_address(&p.about) && match(&p.about) ? DIR_RELATED : DIR_NONE;
+	if (p->has_about)
+		c->dir = maybe_address(&p->about) && match(&p->about) ? DIR_RELATED : DIR_NONE;
 	else
-		c->dir = maybe_address(&p.t) && maybe_port(&p.t) ? match(&p.t) : DIR_NONE;
+		c->dir = maybe_address(&p->t) && maybe_port(&p->t) ? match(&p->t) : DIR_NONE;
 	return c->dir != DIR_NONE;
+}
+
+static __always_inline bool wanted(u64 skb, const struct window *w, struct captured *c)
+{
+	struct scratch *s;
+	bool yes;
+
+	if (!may_matter(skb, w))
+		return false;
+	s = take_scratch();
+	if (!s) {
+		__sync_fetch_and_add(&captures_lost, 1);
+		return false;
+	}
+	s->w = *w;
+	yes = belongs(skb, s, c);
+	free_scratch(s);
+	return yes;
 }
 
 /* Keeps the compiler from checking another register than the one that is used, which the verifier would not understand. */
@@ -117,44 +133,44 @@ static __noinline int belongs(u64 skb, struct window *w, struct captured *c)
 static __always_inline int capture(struct __sk_buff *ctx, u32 side)
 {
 	struct window w;
-	struct scratch *s;
+	struct frame *f;
 	struct sk_buff *skb;
 	struct net_device *dev;
-	u32 zero = 0, l3;
+	u32 zero = 0;
 	u64 n;
 
-	s = bpf_map_lookup_elem(&scratch, &zero);
-	if (!s)
+	f = bpf_map_lookup_elem(&frames, &zero);
+	if (!f)
 		return TC_NEXT;
 	/* through memory it becomes a number: kernels before 5.12 take no pointer as a key (cd17d38f8b28) */
-	*(volatile u64 *)&s->skb = (u64)ctx;
-	skb = (struct sk_buff *)*(volatile u64 *)&s->skb;
+	*(volatile u64 *)&f->skb = (u64)ctx;
+	skb = (struct sk_buff *)*(volatile u64 *)&f->skb;
 	w.head = BPF_CORE_READ(skb, head);
-	w.off = l3 = BPF_CORE_READ(skb, network_header);
+	w.off = BPF_CORE_READ(skb, network_header);
 	w.tail = BPF_CORE_READ(skb, tail);
-	if (!belongs((u64)skb, &w, &s->c))
+	if (!wanted((u64)skb, &w, &f->c))
 		return TC_NEXT;
 	dev = BPF_CORE_READ(skb, dev);
-	s->c.ts = bpf_ktime_get_ns();
-	s->c.side = side;
-	s->c.cpu = bpf_get_smp_processor_id();
-	s->c.netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
-	s->c.ifindex = ctx->ifindex;
-	s->c.len = ctx->len;
-	s->c.mark = ctx->mark;
-	s->c.l3 = l3 - (u32)(BPF_CORE_READ(skb, data) - w.head);
-	s->c.vlan_tci = ctx->vlan_tci;
-	s->c.vlan_proto = ctx->vlan_present ? bpf_ntohs(ctx->vlan_proto) : 0;
+	f->c.ts = bpf_ktime_get_ns();
+	f->c.side = side;
+	f->c.cpu = bpf_get_smp_processor_id();
+	f->c.netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
+	f->c.ifindex = ctx->ifindex;
+	f->c.len = ctx->len;
+	f->c.mark = ctx->mark;
+	f->c.l3 = w.off - (u32)(BPF_CORE_READ(skb, data) - w.head);
+	f->c.vlan_tci = ctx->vlan_tci;
+	f->c.vlan_proto = ctx->vlan_present ? bpf_ntohs(ctx->vlan_proto) : 0;
 	n = ctx->len < cfg_snap ? ctx->len : cfg_snap;
 	barrier_on(n);
 	if (n > SNAP_MAX)
 		n = SNAP_MAX;
 	barrier_on(n);
-	if (n == 0 || bpf_skb_load_bytes(ctx, 0, s->data, n))
+	if (n == 0 || bpf_skb_load_bytes(ctx, 0, f->data, n))
 		n = 0;
-	s->c.caplen = n;
-	n += sizeof(s->c);
-	if (n > sizeof(s->c) + SNAP_MAX || bpf_ringbuf_output(&captures, &s->c, n, 0))
+	f->c.caplen = n;
+	n += sizeof(f->c);
+	if (n > sizeof(f->c) + SNAP_MAX || bpf_ringbuf_output(&captures, &f->c, n, 0))
 		__sync_fetch_and_add(&captures_lost, 1);
 	return TC_NEXT;
 }

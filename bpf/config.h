@@ -11,6 +11,8 @@ volatile const u32 kfree_skb_args = 2;	 /* 2 before 5.17, then + reason, since 6
 volatile const u32 consume_skb_args = 1; /* 1, since 6.12 + location */
 volatile const u32 send_reset_args = 2;	 /* 2, since 6.10 + reason */
 
+volatile const bool cfg_cookies = true; /* kprobes have cookies: since 5.15 */
+
 volatile const u8 cfg_proto = IPPROTO_TCP; /* ICMPv6 as 1 */
 volatile const u16 cfg_sport = 0;	   /* 0: any */
 volatile const u16 cfg_dport = 0;	   /* 0: any */

@@ -121,28 +121,67 @@ static __always_inline void set_current(const struct sk_buff *skb, const struct 
 	cur->received = point == POINT_RX;
 }
 
-/* The whole of a plain skb point: does the packet belong to the flow, which one is it, tell user space. */
-static __always_inline int skb_point(const struct sk_buff *skb, u32 l3, const struct net_device *dev, u32 point)
+/* What every point with a packet does once it knows that the packet may matter. Returns the filled event, not yet submitted. */
+static __always_inline struct event *packet_event(const struct sk_buff *skb, struct scratch *s, const struct net_device *dev, u32 point, u64 size)
 {
-	struct window w = window_of(skb, l3);
-	struct packet p;
-	struct track t;
 	struct event *e;
 	int seen;
 
-	seen = identify((u64)skb, &w, &p, &t);
+	seen = identify((u64)skb, s);
 	if (!seen)
-		return 0;
-	e = start_event(point, sizeof(*e));
+		return NULL;
+	e = start_event(point, size);
 	if (!e)
-		return 0;
+		return NULL;
 	if (seen == 2)
 		e->flags |= EVENT_FIRST;
 	fill_device(e, dev);
-	fill_skb(e, skb, &p, &t);
-	set_current(skb, &t, e->ts, point);
-	bpf_ringbuf_submit(e, 0);
+	fill_skb(e, skb, &s->p, &s->t);
+	set_current(skb, &s->t, e->ts, point);
+	return e;
+}
+
+/* The whole of a plain point with a packet: does it belong to the flow, which one is it, tell user space. */
+static __always_inline int skb_point(const struct sk_buff *skb, u32 l3, const struct net_device *dev, u32 point)
+{
+	struct window w = window_of(skb, l3);
+	struct scratch *s;
+	struct event *e;
+
+	if (!may_matter((u64)skb, &w))
+		return 0;
+	s = take_scratch();
+	if (!s) {
+		count_lost(point);
+		return 0;
+	}
+	s->w = w;
+	e = packet_event(skb, s, dev, point, sizeof(*e));
+	if (e)
+		bpf_ringbuf_submit(e, 0);
+	free_scratch(s);
 	return 0;
+}
+
+/* A packet that is followed, at a point where its headers say nothing new. NULL for any other. */
+static __always_inline struct event *tracked_event(const struct sk_buff *skb, u32 point)
+{
+	u64 key = (u64)skb;
+	struct track *t = tracking ? bpf_map_lookup_elem(&tracked, &key) : NULL;
+	struct event *e;
+
+	if (!t)
+		return NULL;
+	e = start_event(point, sizeof(*e));
+	if (!e)
+		return NULL;
+	e->skb = key;
+	e->id = t->id;
+	e->dir = t->dir;
+	e->mark = skb->mark;
+	e->len = skb->len;
+	fill_device(e, skb->dev);
+	return e;
 }
 
 #endif

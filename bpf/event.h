@@ -22,7 +22,28 @@ enum point {
 	POINT_RETRANSMIT,    /* tcp:tcp_retransmit_skb */
 	POINT_RESET_SENT,    /* tcp:tcp_send_reset */
 	POINT_RESET_RECEIVED, /* tcp:tcp_receive_reset */
-	POINT_MAX,
+	POINT_TRACEPOINTS,   /* one more than the last tracepoint */
+	/* From here on kernel functions: their numbers are given by the rows of pkg/tracer/functions.go. */
+	POINT_FUNCTIONS = 64,
+	POINT_MAX = 256,
+};
+
+/* The bodies that serve functions, see function.h; not part of recordings. */
+enum function_body {
+	BODY_SKB,
+	BODY_SKB_VALUE,
+	BODY_RELEASE,
+	BODY_LOCAL_OUT,
+	BODY_HOOK,
+	BODY_TABLE,
+	BODY_CHAIN,
+	BODY_INVALID,
+	BODY_EARLY_DROP,
+	BODY_NAT,
+	BODY_IPVS,
+	BODY_BRIDGE_PORT,
+	BODY_SYN,
+	BODY_ACCEPT,
 };
 
 /* How a packet relates to the flow. */
@@ -109,10 +130,28 @@ struct drop_event {
 	u64 stack[STACK_DEPTH]; /* innermost first; nstack of them are set */
 };
 
+/* What some kernel functions tell besides the packet. Which of it is set depends on the function. */
+struct detail_event {
+	struct event e;
+	u32 hook;	/* enum nf_inet_hooks */
+	u32 pf;		/* NFPROTO_* */
+	u32 in_ifindex; /* of the hook */
+	u32 out_ifindex;
+	s64 value;	/* a function's own number, see the program that sets it */
+	s64 limit;
+	struct tuple from, to; /* IPVS: client to virtual server; client to real server */
+	u8 name[32];	/* table; IPVS: unused */
+	u8 chain[64];	/* chain; for an invalid packet the kernel's words */
+	u8 in_dev[IFNAMSIZ];
+	u8 out_dev[IFNAMSIZ];
+};
+
 /* bpf2go writes only types that the object's BTF names. */
 const enum point *use_point __attribute__((unused));
 const enum direction *use_direction __attribute__((unused));
+const enum function_body *use_function_body __attribute__((unused));
 const enum event_flag *use_event_flag __attribute__((unused));
 const struct drop_event *use_drop_event __attribute__((unused));
+const struct detail_event *use_detail_event __attribute__((unused));
 
 #endif

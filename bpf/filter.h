@@ -37,12 +37,12 @@ struct {
 	__type(value, u64);
 } similar SEC(".maps");
 
-/* In a section of its own: capture.bpf.c is loaded over the same memory. */
-#define SHARED SEC(".data.flow")
+/* Each in a section of its own: capture.bpf.c is loaded over the same memory, and the order within a section is the compiler's. */
+#define SHARED(name) SEC(".data." #name)
 
 #define BITMAP_WORDS 1024 /* 65,536 bits */
-u64 addr_bits[BITMAP_WORDS] SHARED; /* addresses of `ends` and of learned tuples, by hash */
-u64 port_bits[BITMAP_WORDS] SHARED; /* ports of the flow and of learned tuples; all ones when any port matches */
+u64 addr_bits[BITMAP_WORDS] SHARED(addr_bits); /* addresses of `ends` and of learned tuples, by hash */
+u64 port_bits[BITMAP_WORDS] SHARED(port_bits); /* ports of the flow and of learned tuples; all ones when any port matches */
 u32 similar_wanted;	     /* 1 while nothing has matched yet and near misses are noted */
 u64 matched;		     /* packets that matched */
 
@@ -59,10 +59,11 @@ static __always_inline bool bit(const u64 *bits, u16 n)
 	return bits[n >> 6] >> (n & 63) & 1;
 }
 
+/* No atomic or: kernels have it since 5.12. Two processors can undo each other's bit; learn_one sets it again with the next packet. */
 static __always_inline void set_bit(u64 *bits, u16 n)
 {
 	if (!bit(bits, n))
-		__sync_fetch_and_or(&bits[n >> 6], 1ULL << (n & 63));
+		bits[n >> 6] |= 1ULL << (n & 63);
 }
 
 static __always_inline bool maybe_address(const struct tuple *t)
@@ -132,9 +133,8 @@ static __always_inline void reverse(const struct tuple *t, struct tuple *r)
 
 static __always_inline void learn_one(const struct tuple *t, u8 dir)
 {
-	if (bpf_map_lookup_elem(&learned, t))
-		return;
-	bpf_map_update_elem(&learned, t, &dir, BPF_ANY);
+	if (!bpf_map_lookup_elem(&learned, t))
+		bpf_map_update_elem(&learned, t, &dir, BPF_ANY);
 	set_bit(addr_bits, addr_hash(t->saddr));
 	set_bit(addr_bits, addr_hash(t->daddr));
 	set_bit(port_bits, t->sport);

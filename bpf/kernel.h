@@ -14,6 +14,7 @@ typedef signed char __s8;
 typedef short __s16;
 typedef int __s32;
 typedef long long __s64;
+#define s64 __s64
 typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
@@ -33,6 +34,7 @@ enum bpf_map_type {
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 
+#define __VMLINUX_H__ /* the names of registers are those of the kernel itself */
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
@@ -119,6 +121,8 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_protocol;
+	u32 sk_ack_backlog;
+	u32 sk_max_ack_backlog;
 };
 
 /* include/net/flow.h */
@@ -210,6 +214,54 @@ struct nf_conn {
 	unsigned long status;
 };
 
+/* include/linux/netfilter.h */
+struct nf_hook_state {
+	u8 hook;
+	u8 pf;
+	struct net_device *in;
+	struct net_device *out;
+	struct net *net;
+};
+
+/* include/linux/netfilter/x_tables.h: a module's type, in vmlinux's BTF only on some kernels */
+struct xt_table {
+	char name[32];
+};
+
+/* include/net/netfilter/nf_tables.h, likewise */
+struct nft_table {
+	char *name;
+};
+struct nft_chain {
+	struct nft_table *table;
+	char *name;
+};
+
+/* include/linux/rhashtable-types.h; only its size is needed (compat.h) */
+struct rhashtable {
+	unsigned int key_len;
+};
+struct rhltable {
+	struct rhashtable ht;
+};
+
+/* include/net/ip_vs.h, likewise */
+struct ip_vs_conn {
+	__be16 cport;
+	__be16 dport;
+	__be16 vport;
+	u16 af;
+	union nf_inet_addr caddr;
+	union nf_inet_addr vaddr;
+	union nf_inet_addr daddr;
+	u16 protocol;
+};
+
+/* net/bridge/br_private.h, likewise */
+struct net_bridge_port {
+	struct net_device *dev;
+};
+
 /* include/linux/nsproxy.h, include/linux/sched.h */
 struct nsproxy {
 	struct net *net_ns;
@@ -219,6 +271,23 @@ struct task_struct {
 };
 
 #pragma clang attribute pop
+
+/* arch/x86/include/asm/ptrace.h, arch/arm64/include/uapi/asm/ptrace.h: what a kprobe program gets; the verifier fixes its layout. */
+#if defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+	u64 regs[31];
+	u64 sp;
+	u64 pc;
+	u64 pstate;
+};
+struct pt_regs {
+	struct user_pt_regs user_regs;
+};
+#else
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+#endif
 
 /* Headers on the wire: fixed by RFC 791, 8200, 9293, 768, 792, 7348; never relocated. */
 struct ip4hdr {

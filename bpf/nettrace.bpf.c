@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* All that nettrace runs in the kernel, as one translation unit: this file holds the licence and the reading order. */
 #include "kernel.h"
+#include "compat.h"
 #include "event.h"
 #include "config.h"
 #include "packet.h"
@@ -13,5 +14,14 @@
 #include "points/neigh.bpf.h"
 #include "points/icmp.bpf.h"
 #include "points/socket.bpf.h"
+#include "function.h"
+#include "points/skb.bpf.h"
+#include "points/output.bpf.h"
+#include "points/netfilter.bpf.h"
+#include "points/conntrack.bpf.h"
+#include "points/ipvs.bpf.h"
+#include "points/bridge.bpf.h"
+#include "points/listener.bpf.h"
+#include "points/all.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

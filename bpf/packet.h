@@ -15,21 +15,57 @@ struct packet {
 	u8 outer, has_about;
 };
 
-/*
- * Zeroes by a helper that fails and clears its buffer: unlike known zeroes, these do not make the verifier walk each path through the
- * parser on its own (110,000 instructions a program become a few thousand).
- */
-static __always_inline void clear(void *to, u32 n)
-{
-	bpf_probe_read_kernel(to, n, NULL);
-}
-
 /* Where the headers of a packet lie: offsets from skb->head. */
 struct window {
 	const unsigned char *head;
 	u32 off;  /* of the IP header */
 	u32 tail; /* end of the linear part */
 };
+
+/*
+ * Where a packet is parsed: a map's memory, not the stack. The verifier does not follow what is written there, so it walks the parser once
+ * and not for every mixture of headers (100,000 instructions a program become a few thousand), and no stack is needed.
+ */
+struct scratch {
+	u32 busy;
+	u32 pad;
+	struct window w;
+	struct packet p;
+	struct track {
+		u64 id;
+		u64 print; /* what translation leaves alone */
+		u8 dir;
+	} t;
+};
+
+/* Programs nest on a processor: an interrupt's inside a task's. Each takes a scratch that is free. */
+#define SCRATCHES 4
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SCRATCHES);
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+static __always_inline struct scratch *take_scratch(void)
+{
+#pragma unroll
+	for (u32 i = 0; i < SCRATCHES; i++) {
+		u32 key = i;
+		struct scratch *s = bpf_map_lookup_elem(&scratches, &key);
+
+		if (s && !s->busy) {
+			s->busy = 1;
+			return s;
+		}
+	}
+	return NULL;
+}
+
+static __always_inline void free_scratch(struct scratch *s)
+{
+	s->busy = 0;
+}
 
 static __always_inline bool read_at(const struct window *w, u32 off, void *to, u32 n)
 {
@@ -91,49 +127,68 @@ static __always_inline u32 skip_ext(const struct window *w, u32 off, u8 *next)
 	return off;
 }
 
-/* Reads the IP header at w->off; returns the offset of the transport header, 0 when this is no IP packet or a later fragment. */
-static __noinline u32 parse_ip(const struct window *w, struct packet *p)
+static __noinline int parse_v4(struct scratch *s)
+{
+	struct ip4hdr h;
+	struct packet *p;
+	u32 off;
+
+	if (!s)
+		return 0;
+	p = &s->p;
+	off = s->w.off;
+	if (!read_at(&s->w, off, &h, sizeof(h)) || (h.ihl_version & 15) < 5)
+		return 0;
+	__builtin_memset(&p->t, 0, sizeof(p->t));
+	__builtin_memcpy(p->t.saddr, &h.saddr, 4);
+	__builtin_memcpy(p->t.daddr, &h.daddr, 4);
+	p->t.proto = h.protocol;
+	p->t.family = 4;
+	p->ipid = bpf_ntohs(h.id);
+	p->ttl = h.ttl;
+	p->iplen = bpf_ntohs(h.tot_len);
+	if (h.frag_off & bpf_htons(0x1fff))
+		return 0;
+	return off + (h.ihl_version & 15) * 4;
+}
+
+static __noinline int parse_v6(struct scratch *s)
+{
+	struct ip6hdr h;
+	struct packet *p;
+	u32 off;
+	u8 next;
+
+	if (!s)
+		return 0;
+	p = &s->p;
+	off = s->w.off;
+	if (!read_at(&s->w, off, &h, sizeof(h)))
+		return 0;
+	__builtin_memcpy(p->t.saddr, h.saddr, 16);
+	__builtin_memcpy(p->t.daddr, h.daddr, 16);
+	p->t.sport = p->t.dport = p->t.pad = 0;
+	p->t.family = 6;
+	p->ipid = 0;
+	p->ttl = h.hop_limit;
+	p->iplen = bpf_ntohs(h.payload_len) + sizeof(h);
+	next = h.nexthdr;
+	off = skip_ext(&s->w, off + sizeof(h), &next);
+	p->t.proto = next == IPPROTO_ICMPV6 ? IPPROTO_ICMP : next;
+	return off;
+}
+
+/* Reads the IP header at s->w.off into s->p; returns the offset of the transport header, 0 when this is no IP packet or a later fragment. */
+static __always_inline u32 parse_ip(struct scratch *s)
 {
 	u8 first;
 
-	if (!w || !p || !read_at(w, w->off, &first, 1))
+	if (!read_at(&s->w, s->w.off, &first, 1))
 		return 0;
-	if (first >> 4 == 4) {
-		struct ip4hdr h;
-
-		if (!read_at(w, w->off, &h, sizeof(h)) || (h.ihl_version & 15) < 5)
-			return 0;
-		clear(&p->t, sizeof(p->t));
-		__builtin_memcpy(p->t.saddr, &h.saddr, 4);
-		__builtin_memcpy(p->t.daddr, &h.daddr, 4);
-		p->t.proto = h.protocol;
-		p->t.family = 4;
-		p->ipid = bpf_ntohs(h.id);
-		p->ttl = h.ttl;
-		p->iplen = bpf_ntohs(h.tot_len);
-		if (h.frag_off & bpf_htons(0x1fff))
-			return 0;
-		return w->off + (h.ihl_version & 15) * 4;
-	}
-	if (first >> 4 == 6) {
-		struct ip6hdr h;
-		u8 next;
-		u32 off;
-
-		if (!read_at(w, w->off, &h, sizeof(h)))
-			return 0;
-		clear(&p->t, sizeof(p->t));
-		__builtin_memcpy(p->t.saddr, h.saddr, 16);
-		__builtin_memcpy(p->t.daddr, h.daddr, 16);
-		p->t.family = 6;
-		p->ipid = 0;
-		p->ttl = h.hop_limit;
-		p->iplen = bpf_ntohs(h.payload_len) + sizeof(h);
-		next = h.nexthdr;
-		off = skip_ext(w, w->off + sizeof(h), &next);
-		p->t.proto = next == IPPROTO_ICMPV6 ? IPPROTO_ICMP : next;
-		return off;
-	}
+	if (first >> 4 == 4)
+		return parse_v4(s);
+	if (first >> 4 == 6)
+		return parse_v6(s);
 	return 0;
 }
 
@@ -161,50 +216,87 @@ static __always_inline void parse_tcp(const struct window *w, u32 off, struct pa
 		p->payload = p->iplen - ip - hlen;
 }
 
-/*
- * Reads the packet at w->off and, when it is VXLAN (RFC 7348: 8 bytes after UDP, then Ethernet), the packet inside it. Returns the
- * offset of the transport header of the innermost packet, 0 when there is no IP packet with ports.
- */
-static __always_inline u32 parse_packet(struct window *w, struct packet *p)
+/* When the packet is VXLAN (RFC 7348: 8 bytes after UDP, then Ethernet), moves on to the packet inside it. */
+static __noinline int enter_vxlan(struct scratch *s, u32 l4)
 {
-	u32 l4 = parse_ip(w, p);
+	struct packet *p;
+	u32 vx[2];
+	u16 type;
 
-	if (!l4 || !parse_ports(w, l4, p))
+	if (!s)
 		return 0;
-	if (p->t.proto == IPPROTO_UDP && is_vxlan_port(p->t.dport)) {
-		u32 vx[2];
-		u16 type;
+	p = &s->p;
+	if (!read_at(&s->w, l4 + 8, vx, sizeof(vx)) || !(vx[0] & bpf_htonl(0x08000000)))
+		return 0;
+	if (!read_at(&s->w, l4 + 16 + 12, &type, 2))
+		return 0;
+	if (type != bpf_htons(ETH_P_IP) && type != bpf_htons(ETH_P_IPV6))
+		return 0;
+	p->o = p->t;
+	p->outer = 1;
+	p->vni = bpf_ntohl(vx[1]) >> 8;
+	s->w.off = l4 + 16 + ETH_HLEN;
+	return 1;
+}
 
-		if (!read_at(w, l4 + 8, vx, sizeof(vx)) || !(vx[0] & bpf_htonl(0x08000000)))
-			return l4;
-		if (!read_at(w, l4 + 16 + 12, &type, 2))
-			return l4;
-		if (type != bpf_htons(ETH_P_IP) && type != bpf_htons(ETH_P_IPV6))
-			return l4;
-		p->o = p->t;
-		p->outer = 1;
-		p->vni = bpf_ntohl(vx[1]) >> 8;
-		w->off = l4 + 16 + ETH_HLEN;
-		l4 = parse_ip(w, p);
-		if (!l4 || !parse_ports(w, l4, p))
+/*
+ * Reads the packet at s->w.off and, when it is VXLAN, the packet inside it. Returns the offset of the transport header of the innermost
+ * packet, 0 when there is no IP packet with ports.
+ */
+static __noinline u32 parse_packet(struct scratch *s)
+{
+	u32 l4;
+
+	if (!s)
+		return 0;
+	__builtin_memset(&s->p, 0, sizeof(s->p));
+	l4 = parse_ip(s);
+	if (!l4 || !parse_ports(&s->w, l4, &s->p))
+		return 0;
+	if (s->p.t.proto == IPPROTO_UDP && is_vxlan_port(s->p.t.dport) && enter_vxlan(s, l4)) {
+		l4 = parse_ip(s);
+		if (!l4 || !parse_ports(&s->w, l4, &s->p))
 			return 0;
 	}
 	return l4;
 }
 
-/* The start of the packet that an ICMP error carries (RFC 792, RFC 4443: after eight bytes). */
-static __always_inline bool parse_about(struct window *w, u32 l4, struct packet *p)
+/*
+ * The start of the packet that an ICMP error carries (RFC 792, RFC 4443: after eight bytes). It is parsed in the place of the error, which
+ * is put back.
+ */
+static __noinline int parse_about(struct scratch *s, u32 l4)
 {
-	struct packet in;
+	struct packet *p;
+	struct tuple error;
+	u16 ipid, icmp_seq;
+	u8 ttl, type, code;
+	u32 iplen;
 
-	clear(&in, sizeof(in));
-	w->off = l4 + 8;
-	l4 = parse_ip(w, &in);
-	if (!l4 || !parse_ports(w, l4, &in))
-		return false;
-	p->about = in.t;
-	p->has_about = 1;
-	return true;
+	if (!s)
+		return 0;
+	p = &s->p;
+	error = p->t;
+	ipid = p->ipid;
+	icmp_seq = p->icmp_seq;
+	ttl = p->ttl;
+	type = p->icmp_type;
+	code = p->icmp_code;
+	iplen = p->iplen;
+	s->w.off = l4 + 8;
+	l4 = parse_ip(s);
+	if (l4 && parse_ports(&s->w, l4, p)) {
+		p->about = p->t;
+		p->has_about = 1;
+	}
+	p->t = error;
+	p->ipid = ipid;
+	p->icmp_seq = icmp_seq;
+	p->ttl = ttl;
+	p->icmp_type = type;
+	p->icmp_code = code;
+	p->iplen = iplen;
+	return 0;
 }
 
 #endif

@@ -7,12 +7,6 @@
 #ifndef NETTRACE_TRACK_H
 #define NETTRACE_TRACK_H
 
-struct track {
-	u64 id;
-	u64 print; /* what translation leaves alone */
-	u8 dir;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
@@ -40,7 +34,7 @@ struct {
 } current SEC(".maps");
 
 /* 1 once anything was tracked: until then no pointer needs to be looked up. */
-u32 tracking;
+u32 tracking SHARED(tracking);
 
 static __always_inline struct current_packet *current_packet(void)
 {
@@ -108,41 +102,15 @@ static __noinline int read_conntrack(u64 nfct, struct event *e)
 	return 0;
 }
 
-/*
- * Finds out whether the packet in the window belongs to the flow and which one it is. Fills p and t and returns 1 when it does, 2 at
- * its first sight, 0 when it does not.
- */
-static __noinline int identify(u64 skb, struct window *w, struct packet *p, struct track *t)
+static __noinline int new_identity(u64 skb, struct scratch *s, u64 print)
 {
-	struct current_packet *cur;
-	struct track *known;
-	u64 print;
-	u32 l4;
+	struct current_packet *cur = current_packet();
+	struct packet *p;
 	u8 dir;
 
-	if (!w || !p || !t)
+	if (!s || !cur)
 		return 0;
-	known = tracking ? bpf_map_lookup_elem(&tracked, &skb) : NULL;
-	if (!known && !worth_parsing(w))
-		return 0;
-	clear(p, sizeof(*p));
-	clear(t, sizeof(*t));
-	l4 = parse_packet(w, p);
-	if (!l4 && !known)
-		return 0;
-	if (is_icmp_error(p))
-		parse_about(w, l4, p);
-	else if (p->t.proto == IPPROTO_TCP)
-		parse_tcp(w, l4, p);
-	print = fingerprint(p);
-	if (known && known->print == print) {
-		*t = *known;
-		if (t->dir != DIR_RELATED && l4 && !match(&p->t))
-			learn(&p->t, t->dir);
-		return 1;
-	}
-	if (known) /* the memory holds another packet now */
-		bpf_map_delete_elem(&tracked, &skb);
+	p = &s->p;
 	if (p->has_about)
 		dir = maybe_address(&p->about) && match(&p->about) ? DIR_RELATED : DIR_NONE;
 	else if (!maybe_address(&p->t) || (!maybe_port(&p->t) && !similar_wanted))
@@ -154,16 +122,52 @@ static __noinline int identify(u64 skb, struct window *w, struct packet *p, stru
 			note_similar(&p->t);
 		return 0;
 	}
-	cur = current_packet();
-	if (!cur)
-		return 0;
-	t->id = new_id(cur);
-	t->print = print;
-	t->dir = dir;
-	bpf_map_update_elem(&tracked, &skb, t, BPF_ANY);
+	s->t.id = new_id(cur);
+	s->t.print = print;
+	s->t.dir = dir;
+	bpf_map_update_elem(&tracked, &skb, &s->t, BPF_ANY);
 	tracking = 1;
 	__sync_fetch_and_add(&matched, 1);
 	return 2;
+}
+
+/*
+ * Finds out whether the packet in s->w belongs to the flow and which one it is. Fills s->p and s->t and returns 1 when it does, 2 at its
+ * first sight, 0 when it does not.
+ */
+static __noinline int identify(u64 skb, struct scratch *s)
+{
+	struct track *known;
+	u64 print;
+	u32 l4;
+
+	if (!s)
+		return 0;
+	l4 = parse_packet(s);
+	known = tracking ? bpf_map_lookup_elem(&tracked, &skb) : NULL;
+	if (!l4 && !known)
+		return 0;
+	if (is_icmp_error(&s->p))
+		parse_about(s, l4);
+	else if (s->p.t.proto == IPPROTO_TCP)
+		parse_tcp(&s->w, l4, &s->p);
+	print = fingerprint(&s->p);
+	if (!known)
+		return new_identity(skb, s, print);
+	if (known->print != print) { /* the memory holds another packet now */
+		bpf_map_delete_elem(&tracked, &skb);
+		return new_identity(skb, s, print);
+	}
+	s->t = *known;
+	if (s->t.dir != DIR_RELATED && l4 && !match(&s->p.t))
+		learn(&s->p.t, s->t.dir);
+	return 1;
+}
+
+/* The question before any parsing: a packet that is followed, or one that looks as if it could be. */
+static __always_inline bool may_matter(u64 skb, const struct window *w)
+{
+	return (tracking && bpf_map_lookup_elem(&tracked, &skb)) || worth_parsing(w);
 }
 
 #endif

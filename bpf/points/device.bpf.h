@@ -28,9 +28,9 @@ int BPF_PROG(net_dev_start_xmit, struct sk_buff *skb, struct net_device *dev)
 SEC("tp_btf/net_dev_queue")
 int BPF_PROG(net_dev_queue, struct sk_buff *skb)
 {
-	u64 key = (u64)skb;
+	struct event *e = tracked_event(skb, POINT_QUEUE);
 
-	if (!tracking || !bpf_map_lookup_elem(&tracked, &key))
-		return 0;
-	return skb_point(skb, skb->network_header, skb->dev, POINT_QUEUE);
+	if (e)
+		bpf_ringbuf_submit(e, 0);
+	return 0;
 }

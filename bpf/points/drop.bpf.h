@@ -5,30 +5,29 @@ SEC("tp_btf/kfree_skb")
 int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location)
 {
 	struct window w = window_of(skb, skb->network_header);
-	struct packet p;
-	struct track t;
+	struct scratch *s;
 	struct drop_event *d;
 	u64 key = (u64)skb;
 	long n;
-	int seen;
 
-	seen = identify(key, &w, &p, &t);
-	if (!seen)
+	if (!may_matter(key, &w))
 		return 0;
-	d = (struct drop_event *)start_event(POINT_DROP, sizeof(*d));
-	if (!d)
-		goto end;
-	if (seen == 2)
-		d->e.flags |= EVENT_FIRST;
-	d->e.addr = (u64)location;
-	if (kfree_skb_args >= 3)
-		d->e.reason = (u32)ctx[2];
-	fill_device(&d->e, skb->dev);
-	fill_skb(&d->e, skb, &p, &t);
-	n = bpf_get_stack(ctx, d->stack, sizeof(d->stack), 0);
-	d->e.nstack = n > 0 ? n / sizeof(u64) : 0;
-	bpf_ringbuf_submit(d, 0);
-end:
+	s = take_scratch();
+	if (!s) {
+		count_lost(POINT_DROP);
+		return 0;
+	}
+	s->w = w;
+	d = (struct drop_event *)packet_event(skb, s, skb->dev, POINT_DROP, sizeof(*d));
+	if (d) {
+		d->e.addr = (u64)location;
+		if (kfree_skb_args >= 3)
+			d->e.reason = (u32)ctx[2];
+		n = bpf_get_stack(ctx, d->stack, sizeof(d->stack), 0);
+		d->e.nstack = n > 0 ? n / sizeof(u64) : 0;
+		bpf_ringbuf_submit(d, 0);
+	}
+	free_scratch(s);
 	bpf_map_delete_elem(&tracked, &key);
 	return 0;
 }

@@ -32,29 +32,28 @@ static __always_inline bool same16(const u8 *a, const u8 *b)
 	return x[0] == y[0] && x[1] == y[1];
 }
 
-/* The packet of this CPU as it is now, when it is the one that the key asks a route for. */
-static __noinline int current_matches(struct current_packet *cur, const struct lookup_key *k, struct packet *p)
+/* The packet of this CPU as it is now, parsed into s, when it is the one that the key asks a route for. */
+static __noinline int current_matches(const struct lookup_key *k, struct scratch *s)
 {
+	struct current_packet *cur = current_packet();
 	struct sk_buff *skb;
-	struct window w;
 
-	if (!cur || !k || !p || !cur->skb || bpf_ktime_get_ns() - cur->ts > CURRENT_NS)
+	if (!cur || !k || !s || !cur->skb || bpf_ktime_get_ns() - cur->ts > CURRENT_NS)
 		return 0;
 	if (k->input && !cur->received) /* ARP for a packet on its way out runs the other side's input inside it */
 		return 0;
-	clear(p, sizeof(*p));
 	skb = (void *)cur->skb;
-	w.head = BPF_CORE_READ(skb, head);
-	w.off = BPF_CORE_READ(skb, network_header);
-	w.tail = BPF_CORE_READ(skb, tail);
-	if (!parse_packet(&w, p))
+	s->w.head = BPF_CORE_READ(skb, head);
+	s->w.off = BPF_CORE_READ(skb, network_header);
+	s->w.tail = BPF_CORE_READ(skb, tail);
+	if (!parse_packet(s))
 		return 0;
-	if (same16(p->t.daddr, k->daddr) && same16(p->t.saddr, k->saddr))
+	if (same16(s->p.t.daddr, k->daddr) && same16(s->p.t.saddr, k->saddr))
 		return 1;
-	if (p->outer && same16(p->o.daddr, k->daddr) && same16(p->o.saddr, k->saddr))
+	if (s->p.outer && same16(s->p.o.daddr, k->daddr) && same16(s->p.o.saddr, k->saddr))
 		return 1;
 	/* the outer packet of a tunnel: no header yet, but the key names its port */
-	return k->proto == IPPROTO_UDP && is_vxlan_port(k->dport) && p->t.dport != k->dport ? 2 : 0;
+	return k->proto == IPPROTO_UDP && is_vxlan_port(k->dport) && s->p.t.dport != k->dport ? 2 : 0;
 }
 
 /* A lookup for a socket: with ports for a connection that is known, without the sender's while connect() still chooses them. */
@@ -91,57 +90,64 @@ static __always_inline u32 task_netns(void)
 	return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
 }
 
-static __always_inline struct event *route_event(u32 point, const struct lookup_key *k)
+static __always_inline void fill_key(struct tuple *t, const struct lookup_key *k)
+{
+	__builtin_memcpy(t->saddr, k->saddr, 16);
+	__builtin_memcpy(t->daddr, k->daddr, 16);
+	t->sport = k->sport;
+	t->dport = k->dport;
+	t->proto = k->proto;
+	t->family = k->family;
+}
+
+/* The route of the packet that this CPU handles; with outer: of the tunnel packet around it, which has no header yet. */
+static __noinline int fill_current(struct event *e, struct scratch *s, bool outer)
 {
 	struct current_packet *cur = current_packet();
-	struct packet p;
-	struct event *e;
-	u8 dir;
-	int m;
+	struct net_device *dev;
+	struct sk_buff *skb;
+	u64 nfct;
 
-	m = tracking ? current_matches(cur, k, &p) : 0;
-	dir = m ? DIR_REQUEST : socket_lookup_matches(k);
-	if (!dir)
-		return NULL;
-	e = start_event(point, sizeof(*e));
+	if (!e || !s || !cur)
+		return 0;
+	skb = (void *)cur->skb;
+	dev = BPF_CORE_READ(skb, dev);
+	nfct = BPF_CORE_READ(skb, _nfct);
+	e->skb = cur->skb;
+	e->id = cur->id;
+	e->dir = cur->dir;
+	e->mark = BPF_CORE_READ(skb, mark);
+	e->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
+	if (!outer && !s->p.outer)
+		__builtin_memcpy(cur->daddr, s->p.t.daddr, 16);
+	e->ctinfo = nfct & 7;
+	fill_packet(e, &s->p);
+	e->flags |= outer ? EVENT_OUTER : EVENT_HAS_SKB;
+	if (nfct)
+		read_conntrack(nfct, e);
+	if (!outer && cur->dir != DIR_RELATED && !match(&s->p.t))
+		learn(&s->p.t, cur->dir);
+	return 0;
+}
+
+static __always_inline struct event *route_event(u32 point, const struct lookup_key *k)
+{
+	struct scratch *s = tracking ? take_scratch() : NULL;
+	int m = s ? current_matches(k, s) : 0;
+	u8 dir = m ? DIR_REQUEST : socket_lookup_matches(k);
+	struct event *e = dir ? start_event(point, sizeof(*e)) : NULL;
+
+	if (e && m)
+		fill_current(e, s, m == 2);
+	if (s)
+		free_scratch(s);
 	if (!e)
 		return NULL;
-	if (!m || m == 2) {
-		struct tuple *t = m ? &e->o : &e->t;
-
-		__builtin_memcpy(t->saddr, k->saddr, 16);
-		__builtin_memcpy(t->daddr, k->daddr, 16);
-		t->sport = k->sport;
-		t->dport = k->dport;
-		t->proto = k->proto;
-		t->family = k->family;
-	}
+	if (m == 2)
+		fill_key(&e->o, k);
 	if (!m) {
+		fill_key(&e->t, k);
 		e->dir = dir;
-		return e;
-	}
-	if (cur) {
-		struct sk_buff *skb = (void *)cur->skb;
-		struct net_device *dev = BPF_CORE_READ(skb, dev);
-		u64 nfct = BPF_CORE_READ(skb, _nfct);
-
-		e->skb = cur->skb;
-		e->id = cur->id;
-		e->dir = cur->dir;
-		e->mark = BPF_CORE_READ(skb, mark);
-		e->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
-		if (m == 1 && !p.outer)
-			__builtin_memcpy(cur->daddr, p.t.daddr, 16);
-		e->ctinfo = nfct & 7;
-		fill_packet(e, &p);
-		if (m == 2)
-			e->flags |= EVENT_OUTER;
-		else
-			e->flags |= EVENT_HAS_SKB;
-		if (nfct)
-			read_conntrack(nfct, e);
-		if (m == 1 && cur->dir != DIR_RELATED && !match(&p.t))
-			learn(&p.t, cur->dir);
 	}
 	return e;
 }

@@ -99,12 +99,21 @@ static __always_inline struct event *answered_with_reset(const struct sk_buff *s
 SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(tcp_send_reset, struct sock *sk, struct sk_buff *skb)
 {
-	struct event *e = NULL;
+	struct event *e;
 
-	if (skb)
+	/* one path each to the end: verifiers before 6.2 lose track of the reservation where the two meet */
+	if (skb) {
 		e = answered_with_reset(skb);
-	else if (sk)
-		e = socket_event(sk, POINT_RESET_SENT);
+		if (!e)
+			return 0;
+		if (send_reset_args >= 3)
+			e->reason = (u32)ctx[2];
+		bpf_ringbuf_submit(e, 0);
+		return 0;
+	}
+	if (!sk)
+		return 0;
+	e = socket_event(sk, POINT_RESET_SENT);
 	if (!e)
 		return 0;
 	if (send_reset_args >= 3)

@@ -108,7 +108,7 @@ func TestTunnel(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	fib := func(at uint64, table uint32, err int32, oif string) tracer.Event {
 		e := ev(at, tracer.PointFIB, 2, "", "")
-		e.Table, e.Err, e.OIF = table, err, oif
+		e.RouteTable, e.Err, e.OIF = table, err, oif
 		return e
 	}
 	for _, tc := range []struct {
@@ -139,7 +139,7 @@ func TestRoutes(t *testing.T) {
 
 func TestASocketsLookupStandsBeforeItsPacket(t *testing.T) {
 	r := ev(1, tracer.PointFIB, 1, "", "")
-	r.ID, r.HasPacket, r.OIF, r.Table = 0, false, "eth0", 254
+	r.ID, r.HasPacket, r.OIF, r.RouteTable = 0, false, "eth0", 254
 	r.Tuple = tracer.Tuple{Dst: vip, Dport: 80, Proto: tracer.ProtoTCP}
 	other := r
 	other.Tuple.Dst = server

@@ -235,7 +235,7 @@ func (f *flight) routed(h *Hop) bool {
 func (f *flight) routeHop(a *Assembler, e *tracer.Event) Hop {
 	h := f.hop(a, e, StageRoute)
 	h.Dev, h.DevKind, h.Ifindex = "", "", 0
-	h.Route = &Route{Table: e.Table, OIF: e.OIF, Gateway: e.Gateway, Local: e.Local, Error: routeError(e)}
+	h.Route = &Route{Table: e.RouteTable, OIF: e.OIF, Gateway: e.Gateway, Local: e.Local, Error: routeError(e)}
 	return h
 }
 

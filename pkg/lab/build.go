@@ -29,7 +29,7 @@ func openNS(path string) (*ns, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open namespace %s: %w", path, err)
 	}
-	nl, err := netlink.NewHandleAt(fd)
+	nl, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
 	if err != nil {
 		fd.Close()
 		return nil, fmt.Errorf("open netlink in %s: %w", path, err)

@@ -320,7 +320,7 @@ func furnish(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer fd.Close()
-	nl, err := netlink.NewHandleAt(fd)
+	nl, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}

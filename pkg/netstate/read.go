@@ -79,7 +79,7 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 		return n
 	}
 	defer fd.Close()
-	nl, err := netlink.NewHandleAt(fd)
+	nl, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
 	if err != nil {
 		r.unread("the namespace's network", err)
 		return n

@@ -60,8 +60,9 @@ const (
 	bpfMapCaptures        = "captures"
 	bpfMapCurrent         = "current"
 	bpfMapEnds            = "ends"
+	bpfMapFrames          = "frames"
 	bpfMapLearned         = "learned"
-	bpfMapScratch         = "scratch"
+	bpfMapScratches       = "scratches"
 	bpfMapSimilar         = "similar"
 	bpfMapTracked         = "tracked"
 	bpfProgCaptureEgress  = "capture_egress"
@@ -69,6 +70,7 @@ const (
 	bpfVarAddrBits        = "addr_bits"
 	bpfVarCapturesLost    = "captures_lost"
 	bpfVarCfgAnySrc       = "cfg_any_src"
+	bpfVarCfgCookies      = "cfg_cookies"
 	bpfVarCfgDport        = "cfg_dport"
 	bpfVarCfgProto        = "cfg_proto"
 	bpfVarCfgSnap         = "cfg_snap"
@@ -82,9 +84,11 @@ const (
 	bpfVarSimilarWanted   = "similar_wanted"
 	bpfVarTracking        = "tracking"
 	bpfVarUseCaptured     = "use_captured"
+	bpfVarUseDetailEvent  = "use_detail_event"
 	bpfVarUseDirection    = "use_direction"
 	bpfVarUseDropEvent    = "use_drop_event"
 	bpfVarUseEventFlag    = "use_event_flag"
+	bpfVarUseFunctionBody = "use_function_body"
 	bpfVarUsePoint        = "use_point"
 	bpfVarUseSide         = "use_side"
 )
@@ -139,40 +143,44 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Captures *ebpf.MapSpec `ebpf:"captures"`
-	Current  *ebpf.MapSpec `ebpf:"current"`
-	Ends     *ebpf.MapSpec `ebpf:"ends"`
-	Learned  *ebpf.MapSpec `ebpf:"learned"`
-	Scratch  *ebpf.MapSpec `ebpf:"scratch"`
-	Similar  *ebpf.MapSpec `ebpf:"similar"`
-	Tracked  *ebpf.MapSpec `ebpf:"tracked"`
+	Captures  *ebpf.MapSpec `ebpf:"captures"`
+	Current   *ebpf.MapSpec `ebpf:"current"`
+	Ends      *ebpf.MapSpec `ebpf:"ends"`
+	Frames    *ebpf.MapSpec `ebpf:"frames"`
+	Learned   *ebpf.MapSpec `ebpf:"learned"`
+	Scratches *ebpf.MapSpec `ebpf:"scratches"`
+	Similar   *ebpf.MapSpec `ebpf:"similar"`
+	Tracked   *ebpf.MapSpec `ebpf:"tracked"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	AddrBits       *ebpf.VariableSpec `ebpf:"addr_bits"`
-	CapturesLost   *ebpf.VariableSpec `ebpf:"captures_lost"`
-	CfgAnySrc      *ebpf.VariableSpec `ebpf:"cfg_any_src"`
-	CfgDport       *ebpf.VariableSpec `ebpf:"cfg_dport"`
-	CfgProto       *ebpf.VariableSpec `ebpf:"cfg_proto"`
-	CfgSnap        *ebpf.VariableSpec `ebpf:"cfg_snap"`
-	CfgSport       *ebpf.VariableSpec `ebpf:"cfg_sport"`
-	CfgVxlanPorts  *ebpf.VariableSpec `ebpf:"cfg_vxlan_ports"`
-	ConsumeSkbArgs *ebpf.VariableSpec `ebpf:"consume_skb_args"`
-	KfreeSkbArgs   *ebpf.VariableSpec `ebpf:"kfree_skb_args"`
-	Matched        *ebpf.VariableSpec `ebpf:"matched"`
-	PortBits       *ebpf.VariableSpec `ebpf:"port_bits"`
-	SendResetArgs  *ebpf.VariableSpec `ebpf:"send_reset_args"`
-	SimilarWanted  *ebpf.VariableSpec `ebpf:"similar_wanted"`
-	Tracking       *ebpf.VariableSpec `ebpf:"tracking"`
-	UseCaptured    *ebpf.VariableSpec `ebpf:"use_captured"`
-	UseDirection   *ebpf.VariableSpec `ebpf:"use_direction"`
-	UseDropEvent   *ebpf.VariableSpec `ebpf:"use_drop_event"`
-	UseEventFlag   *ebpf.VariableSpec `ebpf:"use_event_flag"`
-	UsePoint       *ebpf.VariableSpec `ebpf:"use_point"`
-	UseSide        *ebpf.VariableSpec `ebpf:"use_side"`
+	AddrBits        *ebpf.VariableSpec `ebpf:"addr_bits"`
+	CapturesLost    *ebpf.VariableSpec `ebpf:"captures_lost"`
+	CfgAnySrc       *ebpf.VariableSpec `ebpf:"cfg_any_src"`
+	CfgCookies      *ebpf.VariableSpec `ebpf:"cfg_cookies"`
+	CfgDport        *ebpf.VariableSpec `ebpf:"cfg_dport"`
+	CfgProto        *ebpf.VariableSpec `ebpf:"cfg_proto"`
+	CfgSnap         *ebpf.VariableSpec `ebpf:"cfg_snap"`
+	CfgSport        *ebpf.VariableSpec `ebpf:"cfg_sport"`
+	CfgVxlanPorts   *ebpf.VariableSpec `ebpf:"cfg_vxlan_ports"`
+	ConsumeSkbArgs  *ebpf.VariableSpec `ebpf:"consume_skb_args"`
+	KfreeSkbArgs    *ebpf.VariableSpec `ebpf:"kfree_skb_args"`
+	Matched         *ebpf.VariableSpec `ebpf:"matched"`
+	PortBits        *ebpf.VariableSpec `ebpf:"port_bits"`
+	SendResetArgs   *ebpf.VariableSpec `ebpf:"send_reset_args"`
+	SimilarWanted   *ebpf.VariableSpec `ebpf:"similar_wanted"`
+	Tracking        *ebpf.VariableSpec `ebpf:"tracking"`
+	UseCaptured     *ebpf.VariableSpec `ebpf:"use_captured"`
+	UseDetailEvent  *ebpf.VariableSpec `ebpf:"use_detail_event"`
+	UseDirection    *ebpf.VariableSpec `ebpf:"use_direction"`
+	UseDropEvent    *ebpf.VariableSpec `ebpf:"use_drop_event"`
+	UseEventFlag    *ebpf.VariableSpec `ebpf:"use_event_flag"`
+	UseFunctionBody *ebpf.VariableSpec `ebpf:"use_function_body"`
+	UsePoint        *ebpf.VariableSpec `ebpf:"use_point"`
+	UseSide         *ebpf.VariableSpec `ebpf:"use_side"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -195,13 +203,14 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Captures *ebpf.Map `ebpf:"captures"`
-	Current  *ebpf.Map `ebpf:"current"`
-	Ends     *ebpf.Map `ebpf:"ends"`
-	Learned  *ebpf.Map `ebpf:"learned"`
-	Scratch  *ebpf.Map `ebpf:"scratch"`
-	Similar  *ebpf.Map `ebpf:"similar"`
-	Tracked  *ebpf.Map `ebpf:"tracked"`
+	Captures  *ebpf.Map `ebpf:"captures"`
+	Current   *ebpf.Map `ebpf:"current"`
+	Ends      *ebpf.Map `ebpf:"ends"`
+	Frames    *ebpf.Map `ebpf:"frames"`
+	Learned   *ebpf.Map `ebpf:"learned"`
+	Scratches *ebpf.Map `ebpf:"scratches"`
+	Similar   *ebpf.Map `ebpf:"similar"`
+	Tracked   *ebpf.Map `ebpf:"tracked"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -209,8 +218,9 @@ func (m *bpfMaps) Close() error {
 		m.Captures,
 		m.Current,
 		m.Ends,
+		m.Frames,
 		m.Learned,
-		m.Scratch,
+		m.Scratches,
 		m.Similar,
 		m.Tracked,
 	)
@@ -220,27 +230,30 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	AddrBits       *ebpf.Variable `ebpf:"addr_bits"`
-	CapturesLost   *ebpf.Variable `ebpf:"captures_lost"`
-	CfgAnySrc      *ebpf.Variable `ebpf:"cfg_any_src"`
-	CfgDport       *ebpf.Variable `ebpf:"cfg_dport"`
-	CfgProto       *ebpf.Variable `ebpf:"cfg_proto"`
-	CfgSnap        *ebpf.Variable `ebpf:"cfg_snap"`
-	CfgSport       *ebpf.Variable `ebpf:"cfg_sport"`
-	CfgVxlanPorts  *ebpf.Variable `ebpf:"cfg_vxlan_ports"`
-	ConsumeSkbArgs *ebpf.Variable `ebpf:"consume_skb_args"`
-	KfreeSkbArgs   *ebpf.Variable `ebpf:"kfree_skb_args"`
-	Matched        *ebpf.Variable `ebpf:"matched"`
-	PortBits       *ebpf.Variable `ebpf:"port_bits"`
-	SendResetArgs  *ebpf.Variable `ebpf:"send_reset_args"`
-	SimilarWanted  *ebpf.Variable `ebpf:"similar_wanted"`
-	Tracking       *ebpf.Variable `ebpf:"tracking"`
-	UseCaptured    *ebpf.Variable `ebpf:"use_captured"`
-	UseDirection   *ebpf.Variable `ebpf:"use_direction"`
-	UseDropEvent   *ebpf.Variable `ebpf:"use_drop_event"`
-	UseEventFlag   *ebpf.Variable `ebpf:"use_event_flag"`
-	UsePoint       *ebpf.Variable `ebpf:"use_point"`
-	UseSide        *ebpf.Variable `ebpf:"use_side"`
+	AddrBits        *ebpf.Variable `ebpf:"addr_bits"`
+	CapturesLost    *ebpf.Variable `ebpf:"captures_lost"`
+	CfgAnySrc       *ebpf.Variable `ebpf:"cfg_any_src"`
+	CfgCookies      *ebpf.Variable `ebpf:"cfg_cookies"`
+	CfgDport        *ebpf.Variable `ebpf:"cfg_dport"`
+	CfgProto        *ebpf.Variable `ebpf:"cfg_proto"`
+	CfgSnap         *ebpf.Variable `ebpf:"cfg_snap"`
+	CfgSport        *ebpf.Variable `ebpf:"cfg_sport"`
+	CfgVxlanPorts   *ebpf.Variable `ebpf:"cfg_vxlan_ports"`
+	ConsumeSkbArgs  *ebpf.Variable `ebpf:"consume_skb_args"`
+	KfreeSkbArgs    *ebpf.Variable `ebpf:"kfree_skb_args"`
+	Matched         *ebpf.Variable `ebpf:"matched"`
+	PortBits        *ebpf.Variable `ebpf:"port_bits"`
+	SendResetArgs   *ebpf.Variable `ebpf:"send_reset_args"`
+	SimilarWanted   *ebpf.Variable `ebpf:"similar_wanted"`
+	Tracking        *ebpf.Variable `ebpf:"tracking"`
+	UseCaptured     *ebpf.Variable `ebpf:"use_captured"`
+	UseDetailEvent  *ebpf.Variable `ebpf:"use_detail_event"`
+	UseDirection    *ebpf.Variable `ebpf:"use_direction"`
+	UseDropEvent    *ebpf.Variable `ebpf:"use_drop_event"`
+	UseEventFlag    *ebpf.Variable `ebpf:"use_event_flag"`
+	UseFunctionBody *ebpf.Variable `ebpf:"use_function_body"`
+	UsePoint        *ebpf.Variable `ebpf:"use_point"`
+	UseSide         *ebpf.Variable `ebpf:"use_side"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

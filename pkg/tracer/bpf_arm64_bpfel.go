@@ -13,6 +13,23 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type bpfDetailEvent struct {
+	_          structs.HostLayout
+	E          bpfEvent
+	Hook       uint32
+	Pf         uint32
+	InIfindex  uint32
+	OutIfindex uint32
+	Value      int64
+	Limit      int64
+	From       bpfTuple
+	To         bpfTuple
+	Name       [32]uint8
+	Chain      [64]uint8
+	InDev      [16]uint8
+	OutDev     [16]uint8
+}
+
 type bpfDirection uint32
 
 const (
@@ -87,6 +104,25 @@ const (
 	bpfEventFlagEVENT_LOCAL   bpfEventFlag = 32
 )
 
+type bpfFunctionBody uint32
+
+const (
+	bpfFunctionBodyBODY_SKB         bpfFunctionBody = 0
+	bpfFunctionBodyBODY_SKB_VALUE   bpfFunctionBody = 1
+	bpfFunctionBodyBODY_RELEASE     bpfFunctionBody = 2
+	bpfFunctionBodyBODY_LOCAL_OUT   bpfFunctionBody = 3
+	bpfFunctionBodyBODY_HOOK        bpfFunctionBody = 4
+	bpfFunctionBodyBODY_TABLE       bpfFunctionBody = 5
+	bpfFunctionBodyBODY_CHAIN       bpfFunctionBody = 6
+	bpfFunctionBodyBODY_INVALID     bpfFunctionBody = 7
+	bpfFunctionBodyBODY_EARLY_DROP  bpfFunctionBody = 8
+	bpfFunctionBodyBODY_NAT         bpfFunctionBody = 9
+	bpfFunctionBodyBODY_IPVS        bpfFunctionBody = 10
+	bpfFunctionBodyBODY_BRIDGE_PORT bpfFunctionBody = 11
+	bpfFunctionBodyBODY_SYN         bpfFunctionBody = 12
+	bpfFunctionBodyBODY_ACCEPT      bpfFunctionBody = 13
+)
+
 type bpfPoint uint32
 
 const (
@@ -107,7 +143,9 @@ const (
 	bpfPointPOINT_RETRANSMIT     bpfPoint = 14
 	bpfPointPOINT_RESET_SENT     bpfPoint = 15
 	bpfPointPOINT_RESET_RECEIVED bpfPoint = 16
-	bpfPointPOINT_MAX            bpfPoint = 17
+	bpfPointPOINT_TRACEPOINTS    bpfPoint = 17
+	bpfPointPOINT_FUNCTIONS      bpfPoint = 64
+	bpfPointPOINT_MAX            bpfPoint = 256
 )
 
 type bpfTuple struct {
@@ -129,16 +167,49 @@ const (
 	bpfMapCurrent             = "current"
 	bpfMapEnds                = "ends"
 	bpfMapEvents              = "events"
+	bpfMapFunctions           = "functions"
 	bpfMapLearned             = "learned"
 	bpfMapLost                = "lost"
+	bpfMapScratches           = "scratches"
 	bpfMapSimilar             = "similar"
 	bpfMapTracked             = "tracked"
 	bpfProgConsumeSkb         = "consume_skb"
+	bpfProgFentryAccept       = "fentry_accept"
+	bpfProgFentryBridgePort   = "fentry_bridge_port"
+	bpfProgFentryChain        = "fentry_chain"
+	bpfProgFentryEarlyDrop    = "fentry_early_drop"
+	bpfProgFentryHook         = "fentry_hook"
+	bpfProgFentryIpvs         = "fentry_ipvs"
+	bpfProgFentryLocalOut     = "fentry_local_out"
+	bpfProgFentryNat          = "fentry_nat"
+	bpfProgFentryRelease      = "fentry_release"
+	bpfProgFentrySkb0         = "fentry_skb0"
+	bpfProgFentrySkb1         = "fentry_skb1"
+	bpfProgFentrySkb2         = "fentry_skb2"
+	bpfProgFentrySkb3         = "fentry_skb3"
+	bpfProgFentrySkbValue     = "fentry_skb_value"
+	bpfProgFentrySyn          = "fentry_syn"
+	bpfProgFentryTable        = "fentry_table"
 	bpfProgFib6TableLookup    = "fib6_table_lookup"
 	bpfProgFibTableLookup     = "fib_table_lookup"
 	bpfProgIcmpSend           = "icmp_send"
 	bpfProgInetSockSetState   = "inet_sock_set_state"
 	bpfProgKfreeSkb           = "kfree_skb"
+	bpfProgKprobeAccept       = "kprobe_accept"
+	bpfProgKprobeAll          = "kprobe_all"
+	bpfProgKprobeBridgePort   = "kprobe_bridge_port"
+	bpfProgKprobeChain        = "kprobe_chain"
+	bpfProgKprobeEarlyDrop    = "kprobe_early_drop"
+	bpfProgKprobeHook         = "kprobe_hook"
+	bpfProgKprobeInvalid      = "kprobe_invalid"
+	bpfProgKprobeIpvs         = "kprobe_ipvs"
+	bpfProgKprobeLocalOut     = "kprobe_local_out"
+	bpfProgKprobeNat          = "kprobe_nat"
+	bpfProgKprobeRelease      = "kprobe_release"
+	bpfProgKprobeSkb          = "kprobe_skb"
+	bpfProgKprobeSkbValue     = "kprobe_skb_value"
+	bpfProgKprobeSyn          = "kprobe_syn"
+	bpfProgKprobeTable        = "kprobe_table"
 	bpfProgNeighEventSendDead = "neigh_event_send_dead"
 	bpfProgNeighEventSendDone = "neigh_event_send_done"
 	bpfProgNeighTimerHandler  = "neigh_timer_handler"
@@ -151,6 +222,7 @@ const (
 	bpfProgTcpSendReset       = "tcp_send_reset"
 	bpfVarAddrBits            = "addr_bits"
 	bpfVarCfgAnySrc           = "cfg_any_src"
+	bpfVarCfgCookies          = "cfg_cookies"
 	bpfVarCfgDport            = "cfg_dport"
 	bpfVarCfgProto            = "cfg_proto"
 	bpfVarCfgSport            = "cfg_sport"
@@ -162,9 +234,11 @@ const (
 	bpfVarSendResetArgs       = "send_reset_args"
 	bpfVarSimilarWanted       = "similar_wanted"
 	bpfVarTracking            = "tracking"
+	bpfVarUseDetailEvent      = "use_detail_event"
 	bpfVarUseDirection        = "use_direction"
 	bpfVarUseDropEvent        = "use_drop_event"
 	bpfVarUseEventFlag        = "use_event_flag"
+	bpfVarUseFunctionBody     = "use_function_body"
 	bpfVarUsePoint            = "use_point"
 )
 
@@ -211,11 +285,42 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	ConsumeSkb         *ebpf.ProgramSpec `ebpf:"consume_skb"`
+	FentryAccept       *ebpf.ProgramSpec `ebpf:"fentry_accept"`
+	FentryBridgePort   *ebpf.ProgramSpec `ebpf:"fentry_bridge_port"`
+	FentryChain        *ebpf.ProgramSpec `ebpf:"fentry_chain"`
+	FentryEarlyDrop    *ebpf.ProgramSpec `ebpf:"fentry_early_drop"`
+	FentryHook         *ebpf.ProgramSpec `ebpf:"fentry_hook"`
+	FentryIpvs         *ebpf.ProgramSpec `ebpf:"fentry_ipvs"`
+	FentryLocalOut     *ebpf.ProgramSpec `ebpf:"fentry_local_out"`
+	FentryNat          *ebpf.ProgramSpec `ebpf:"fentry_nat"`
+	FentryRelease      *ebpf.ProgramSpec `ebpf:"fentry_release"`
+	FentrySkb0         *ebpf.ProgramSpec `ebpf:"fentry_skb0"`
+	FentrySkb1         *ebpf.ProgramSpec `ebpf:"fentry_skb1"`
+	FentrySkb2         *ebpf.ProgramSpec `ebpf:"fentry_skb2"`
+	FentrySkb3         *ebpf.ProgramSpec `ebpf:"fentry_skb3"`
+	FentrySkbValue     *ebpf.ProgramSpec `ebpf:"fentry_skb_value"`
+	FentrySyn          *ebpf.ProgramSpec `ebpf:"fentry_syn"`
+	FentryTable        *ebpf.ProgramSpec `ebpf:"fentry_table"`
 	Fib6TableLookup    *ebpf.ProgramSpec `ebpf:"fib6_table_lookup"`
 	FibTableLookup     *ebpf.ProgramSpec `ebpf:"fib_table_lookup"`
 	IcmpSend           *ebpf.ProgramSpec `ebpf:"icmp_send"`
 	InetSockSetState   *ebpf.ProgramSpec `ebpf:"inet_sock_set_state"`
 	KfreeSkb           *ebpf.ProgramSpec `ebpf:"kfree_skb"`
+	KprobeAccept       *ebpf.ProgramSpec `ebpf:"kprobe_accept"`
+	KprobeAll          *ebpf.ProgramSpec `ebpf:"kprobe_all"`
+	KprobeBridgePort   *ebpf.ProgramSpec `ebpf:"kprobe_bridge_port"`
+	KprobeChain        *ebpf.ProgramSpec `ebpf:"kprobe_chain"`
+	KprobeEarlyDrop    *ebpf.ProgramSpec `ebpf:"kprobe_early_drop"`
+	KprobeHook         *ebpf.ProgramSpec `ebpf:"kprobe_hook"`
+	KprobeInvalid      *ebpf.ProgramSpec `ebpf:"kprobe_invalid"`
+	KprobeIpvs         *ebpf.ProgramSpec `ebpf:"kprobe_ipvs"`
+	KprobeLocalOut     *ebpf.ProgramSpec `ebpf:"kprobe_local_out"`
+	KprobeNat          *ebpf.ProgramSpec `ebpf:"kprobe_nat"`
+	KprobeRelease      *ebpf.ProgramSpec `ebpf:"kprobe_release"`
+	KprobeSkb          *ebpf.ProgramSpec `ebpf:"kprobe_skb"`
+	KprobeSkbValue     *ebpf.ProgramSpec `ebpf:"kprobe_skb_value"`
+	KprobeSyn          *ebpf.ProgramSpec `ebpf:"kprobe_syn"`
+	KprobeTable        *ebpf.ProgramSpec `ebpf:"kprobe_table"`
 	NeighEventSendDead *ebpf.ProgramSpec `ebpf:"neigh_event_send_dead"`
 	NeighEventSendDone *ebpf.ProgramSpec `ebpf:"neigh_event_send_done"`
 	NeighTimerHandler  *ebpf.ProgramSpec `ebpf:"neigh_timer_handler"`
@@ -232,37 +337,42 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Awaited *ebpf.MapSpec `ebpf:"awaited"`
-	Current *ebpf.MapSpec `ebpf:"current"`
-	Ends    *ebpf.MapSpec `ebpf:"ends"`
-	Events  *ebpf.MapSpec `ebpf:"events"`
-	Learned *ebpf.MapSpec `ebpf:"learned"`
-	Lost    *ebpf.MapSpec `ebpf:"lost"`
-	Similar *ebpf.MapSpec `ebpf:"similar"`
-	Tracked *ebpf.MapSpec `ebpf:"tracked"`
+	Awaited   *ebpf.MapSpec `ebpf:"awaited"`
+	Current   *ebpf.MapSpec `ebpf:"current"`
+	Ends      *ebpf.MapSpec `ebpf:"ends"`
+	Events    *ebpf.MapSpec `ebpf:"events"`
+	Functions *ebpf.MapSpec `ebpf:"functions"`
+	Learned   *ebpf.MapSpec `ebpf:"learned"`
+	Lost      *ebpf.MapSpec `ebpf:"lost"`
+	Scratches *ebpf.MapSpec `ebpf:"scratches"`
+	Similar   *ebpf.MapSpec `ebpf:"similar"`
+	Tracked   *ebpf.MapSpec `ebpf:"tracked"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	AddrBits       *ebpf.VariableSpec `ebpf:"addr_bits"`
-	CfgAnySrc      *ebpf.VariableSpec `ebpf:"cfg_any_src"`
-	CfgDport       *ebpf.VariableSpec `ebpf:"cfg_dport"`
-	CfgProto       *ebpf.VariableSpec `ebpf:"cfg_proto"`
-	CfgSport       *ebpf.VariableSpec `ebpf:"cfg_sport"`
-	CfgVxlanPorts  *ebpf.VariableSpec `ebpf:"cfg_vxlan_ports"`
-	ConsumeSkbArgs *ebpf.VariableSpec `ebpf:"consume_skb_args"`
-	KfreeSkbArgs   *ebpf.VariableSpec `ebpf:"kfree_skb_args"`
-	Matched        *ebpf.VariableSpec `ebpf:"matched"`
-	PortBits       *ebpf.VariableSpec `ebpf:"port_bits"`
-	SendResetArgs  *ebpf.VariableSpec `ebpf:"send_reset_args"`
-	SimilarWanted  *ebpf.VariableSpec `ebpf:"similar_wanted"`
-	Tracking       *ebpf.VariableSpec `ebpf:"tracking"`
-	UseDirection   *ebpf.VariableSpec `ebpf:"use_direction"`
-	UseDropEvent   *ebpf.VariableSpec `ebpf:"use_drop_event"`
-	UseEventFlag   *ebpf.VariableSpec `ebpf:"use_event_flag"`
-	UsePoint       *ebpf.VariableSpec `ebpf:"use_point"`
+	AddrBits        *ebpf.VariableSpec `ebpf:"addr_bits"`
+	CfgAnySrc       *ebpf.VariableSpec `ebpf:"cfg_any_src"`
+	CfgCookies      *ebpf.VariableSpec `ebpf:"cfg_cookies"`
+	CfgDport        *ebpf.VariableSpec `ebpf:"cfg_dport"`
+	CfgProto        *ebpf.VariableSpec `ebpf:"cfg_proto"`
+	CfgSport        *ebpf.VariableSpec `ebpf:"cfg_sport"`
+	CfgVxlanPorts   *ebpf.VariableSpec `ebpf:"cfg_vxlan_ports"`
+	ConsumeSkbArgs  *ebpf.VariableSpec `ebpf:"consume_skb_args"`
+	KfreeSkbArgs    *ebpf.VariableSpec `ebpf:"kfree_skb_args"`
+	Matched         *ebpf.VariableSpec `ebpf:"matched"`
+	PortBits        *ebpf.VariableSpec `ebpf:"port_bits"`
+	SendResetArgs   *ebpf.VariableSpec `ebpf:"send_reset_args"`
+	SimilarWanted   *ebpf.VariableSpec `ebpf:"similar_wanted"`
+	Tracking        *ebpf.VariableSpec `ebpf:"tracking"`
+	UseDetailEvent  *ebpf.VariableSpec `ebpf:"use_detail_event"`
+	UseDirection    *ebpf.VariableSpec `ebpf:"use_direction"`
+	UseDropEvent    *ebpf.VariableSpec `ebpf:"use_drop_event"`
+	UseEventFlag    *ebpf.VariableSpec `ebpf:"use_event_flag"`
+	UseFunctionBody *ebpf.VariableSpec `ebpf:"use_function_body"`
+	UsePoint        *ebpf.VariableSpec `ebpf:"use_point"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -285,14 +395,16 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Awaited *ebpf.Map `ebpf:"awaited"`
-	Current *ebpf.Map `ebpf:"current"`
-	Ends    *ebpf.Map `ebpf:"ends"`
-	Events  *ebpf.Map `ebpf:"events"`
-	Learned *ebpf.Map `ebpf:"learned"`
-	Lost    *ebpf.Map `ebpf:"lost"`
-	Similar *ebpf.Map `ebpf:"similar"`
-	Tracked *ebpf.Map `ebpf:"tracked"`
+	Awaited   *ebpf.Map `ebpf:"awaited"`
+	Current   *ebpf.Map `ebpf:"current"`
+	Ends      *ebpf.Map `ebpf:"ends"`
+	Events    *ebpf.Map `ebpf:"events"`
+	Functions *ebpf.Map `ebpf:"functions"`
+	Learned   *ebpf.Map `ebpf:"learned"`
+	Lost      *ebpf.Map `ebpf:"lost"`
+	Scratches *ebpf.Map `ebpf:"scratches"`
+	Similar   *ebpf.Map `ebpf:"similar"`
+	Tracked   *ebpf.Map `ebpf:"tracked"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -301,8 +413,10 @@ func (m *bpfMaps) Close() error {
 		m.Current,
 		m.Ends,
 		m.Events,
+		m.Functions,
 		m.Learned,
 		m.Lost,
+		m.Scratches,
 		m.Similar,
 		m.Tracked,
 	)
@@ -312,23 +426,26 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	AddrBits       *ebpf.Variable `ebpf:"addr_bits"`
-	CfgAnySrc      *ebpf.Variable `ebpf:"cfg_any_src"`
-	CfgDport       *ebpf.Variable `ebpf:"cfg_dport"`
-	CfgProto       *ebpf.Variable `ebpf:"cfg_proto"`
-	CfgSport       *ebpf.Variable `ebpf:"cfg_sport"`
-	CfgVxlanPorts  *ebpf.Variable `ebpf:"cfg_vxlan_ports"`
-	ConsumeSkbArgs *ebpf.Variable `ebpf:"consume_skb_args"`
-	KfreeSkbArgs   *ebpf.Variable `ebpf:"kfree_skb_args"`
-	Matched        *ebpf.Variable `ebpf:"matched"`
-	PortBits       *ebpf.Variable `ebpf:"port_bits"`
-	SendResetArgs  *ebpf.Variable `ebpf:"send_reset_args"`
-	SimilarWanted  *ebpf.Variable `ebpf:"similar_wanted"`
-	Tracking       *ebpf.Variable `ebpf:"tracking"`
-	UseDirection   *ebpf.Variable `ebpf:"use_direction"`
-	UseDropEvent   *ebpf.Variable `ebpf:"use_drop_event"`
-	UseEventFlag   *ebpf.Variable `ebpf:"use_event_flag"`
-	UsePoint       *ebpf.Variable `ebpf:"use_point"`
+	AddrBits        *ebpf.Variable `ebpf:"addr_bits"`
+	CfgAnySrc       *ebpf.Variable `ebpf:"cfg_any_src"`
+	CfgCookies      *ebpf.Variable `ebpf:"cfg_cookies"`
+	CfgDport        *ebpf.Variable `ebpf:"cfg_dport"`
+	CfgProto        *ebpf.Variable `ebpf:"cfg_proto"`
+	CfgSport        *ebpf.Variable `ebpf:"cfg_sport"`
+	CfgVxlanPorts   *ebpf.Variable `ebpf:"cfg_vxlan_ports"`
+	ConsumeSkbArgs  *ebpf.Variable `ebpf:"consume_skb_args"`
+	KfreeSkbArgs    *ebpf.Variable `ebpf:"kfree_skb_args"`
+	Matched         *ebpf.Variable `ebpf:"matched"`
+	PortBits        *ebpf.Variable `ebpf:"port_bits"`
+	SendResetArgs   *ebpf.Variable `ebpf:"send_reset_args"`
+	SimilarWanted   *ebpf.Variable `ebpf:"similar_wanted"`
+	Tracking        *ebpf.Variable `ebpf:"tracking"`
+	UseDetailEvent  *ebpf.Variable `ebpf:"use_detail_event"`
+	UseDirection    *ebpf.Variable `ebpf:"use_direction"`
+	UseDropEvent    *ebpf.Variable `ebpf:"use_drop_event"`
+	UseEventFlag    *ebpf.Variable `ebpf:"use_event_flag"`
+	UseFunctionBody *ebpf.Variable `ebpf:"use_function_body"`
+	UsePoint        *ebpf.Variable `ebpf:"use_point"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
@@ -336,11 +453,42 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	ConsumeSkb         *ebpf.Program `ebpf:"consume_skb"`
+	FentryAccept       *ebpf.Program `ebpf:"fentry_accept"`
+	FentryBridgePort   *ebpf.Program `ebpf:"fentry_bridge_port"`
+	FentryChain        *ebpf.Program `ebpf:"fentry_chain"`
+	FentryEarlyDrop    *ebpf.Program `ebpf:"fentry_early_drop"`
+	FentryHook         *ebpf.Program `ebpf:"fentry_hook"`
+	FentryIpvs         *ebpf.Program `ebpf:"fentry_ipvs"`
+	FentryLocalOut     *ebpf.Program `ebpf:"fentry_local_out"`
+	FentryNat          *ebpf.Program `ebpf:"fentry_nat"`
+	FentryRelease      *ebpf.Program `ebpf:"fentry_release"`
+	FentrySkb0         *ebpf.Program `ebpf:"fentry_skb0"`
+	FentrySkb1         *ebpf.Program `ebpf:"fentry_skb1"`
+	FentrySkb2         *ebpf.Program `ebpf:"fentry_skb2"`
+	FentrySkb3         *ebpf.Program `ebpf:"fentry_skb3"`
+	FentrySkbValue     *ebpf.Program `ebpf:"fentry_skb_value"`
+	FentrySyn          *ebpf.Program `ebpf:"fentry_syn"`
+	FentryTable        *ebpf.Program `ebpf:"fentry_table"`
 	Fib6TableLookup    *ebpf.Program `ebpf:"fib6_table_lookup"`
 	FibTableLookup     *ebpf.Program `ebpf:"fib_table_lookup"`
 	IcmpSend           *ebpf.Program `ebpf:"icmp_send"`
 	InetSockSetState   *ebpf.Program `ebpf:"inet_sock_set_state"`
 	KfreeSkb           *ebpf.Program `ebpf:"kfree_skb"`
+	KprobeAccept       *ebpf.Program `ebpf:"kprobe_accept"`
+	KprobeAll          *ebpf.Program `ebpf:"kprobe_all"`
+	KprobeBridgePort   *ebpf.Program `ebpf:"kprobe_bridge_port"`
+	KprobeChain        *ebpf.Program `ebpf:"kprobe_chain"`
+	KprobeEarlyDrop    *ebpf.Program `ebpf:"kprobe_early_drop"`
+	KprobeHook         *ebpf.Program `ebpf:"kprobe_hook"`
+	KprobeInvalid      *ebpf.Program `ebpf:"kprobe_invalid"`
+	KprobeIpvs         *ebpf.Program `ebpf:"kprobe_ipvs"`
+	KprobeLocalOut     *ebpf.Program `ebpf:"kprobe_local_out"`
+	KprobeNat          *ebpf.Program `ebpf:"kprobe_nat"`
+	KprobeRelease      *ebpf.Program `ebpf:"kprobe_release"`
+	KprobeSkb          *ebpf.Program `ebpf:"kprobe_skb"`
+	KprobeSkbValue     *ebpf.Program `ebpf:"kprobe_skb_value"`
+	KprobeSyn          *ebpf.Program `ebpf:"kprobe_syn"`
+	KprobeTable        *ebpf.Program `ebpf:"kprobe_table"`
 	NeighEventSendDead *ebpf.Program `ebpf:"neigh_event_send_dead"`
 	NeighEventSendDone *ebpf.Program `ebpf:"neigh_event_send_done"`
 	NeighTimerHandler  *ebpf.Program `ebpf:"neigh_timer_handler"`
@@ -356,11 +504,42 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.ConsumeSkb,
+		p.FentryAccept,
+		p.FentryBridgePort,
+		p.FentryChain,
+		p.FentryEarlyDrop,
+		p.FentryHook,
+		p.FentryIpvs,
+		p.FentryLocalOut,
+		p.FentryNat,
+		p.FentryRelease,
+		p.FentrySkb0,
+		p.FentrySkb1,
+		p.FentrySkb2,
+		p.FentrySkb3,
+		p.FentrySkbValue,
+		p.FentrySyn,
+		p.FentryTable,
 		p.Fib6TableLookup,
 		p.FibTableLookup,
 		p.IcmpSend,
 		p.InetSockSetState,
 		p.KfreeSkb,
+		p.KprobeAccept,
+		p.KprobeAll,
+		p.KprobeBridgePort,
+		p.KprobeChain,
+		p.KprobeEarlyDrop,
+		p.KprobeHook,
+		p.KprobeInvalid,
+		p.KprobeIpvs,
+		p.KprobeLocalOut,
+		p.KprobeNat,
+		p.KprobeRelease,
+		p.KprobeSkb,
+		p.KprobeSkbValue,
+		p.KprobeSyn,
+		p.KprobeTable,
 		p.NeighEventSendDead,
 		p.NeighEventSendDone,
 		p.NeighTimerHandler,

@@ -19,8 +19,9 @@ type Names interface {
 }
 
 const (
-	eventSize = int(unsafe.Sizeof(bpfEvent{}))
-	dropSize  = int(unsafe.Sizeof(bpfDropEvent{}))
+	eventSize  = int(unsafe.Sizeof(bpfEvent{}))
+	dropSize   = int(unsafe.Sizeof(bpfDropEvent{}))
+	detailSize = int(unsafe.Sizeof(bpfDetailEvent{}))
 )
 
 var errShort = errors.New("record is shorter than an event")
@@ -49,7 +50,7 @@ func (d *Decoder) Decode(record []byte, e *Event) error {
 	var w bpfDropEvent
 	n := copy(unsafe.Slice((*byte)(unsafe.Pointer(&w)), dropSize), record)
 	r := &w.E
-	if r.Point == 0 || r.Point >= uint32(bpfPointPOINT_MAX) {
+	if known := functionsByPoint[Point(r.Point)] != nil || (r.Point != 0 && r.Point < uint32(bpfPointPOINT_TRACEPOINTS)); !known {
 		return fmt.Errorf("decode event: unknown point %d", r.Point)
 	}
 	if r.Dir > uint8(bpfDirectionDIR_RELATED) {
@@ -62,7 +63,7 @@ func (d *Decoder) Decode(record []byte, e *Event) error {
 		HasPacket: flag(r, bpfEventFlagEVENT_HAS_SKB), First: flag(r, bpfEventFlagEVENT_FIRST),
 		Tuple: tuple(&r.T), Len: r.Len, IPLen: r.Iplen, Seq: r.Seq, Ack: r.Ack, Payload: r.Payload, IPID: r.Ipid,
 		ICMPSeq: r.IcmpSeq, TCPFlags: r.TcpFlags, TTL: r.Ttl, ICMPType: r.IcmpType, ICMPCode: r.IcmpCode, CTInfo: r.Ctinfo,
-		Table: r.Table, Local: flag(r, bpfEventFlagEVENT_LOCAL), OIF: d.text(r.OifName[:]), Gateway: address(r.Gw, r.GwFamily), Err: r.Err,
+		RouteTable: r.Table, Local: flag(r, bpfEventFlagEVENT_LOCAL), OIF: d.text(r.OifName[:]), Gateway: address(r.Gw, r.GwFamily), Err: r.Err,
 		Old: r.OldState, New: r.NewState,
 	}
 	if flag(r, bpfEventFlagEVENT_OUTER) {
@@ -86,7 +87,26 @@ func (d *Decoder) Decode(record []byte, e *Event) error {
 	case PointResetSent:
 		e.Reason = d.names.ResetReason(r.Reason)
 	}
+	if e.Point >= firstFunction && len(record) >= detailSize {
+		d.detail(record, e)
+	}
 	return nil
+}
+
+// detail fills what a function tells besides the packet.
+func (d *Decoder) detail(record []byte, e *Event) {
+	var w bpfDetailEvent
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&w)), detailSize), record)
+	e.Hook, e.PF, e.InIndex, e.OutIndex, e.Value, e.Limit = w.Hook, w.Pf, w.InIfindex, w.OutIfindex, w.Value, w.Limit
+	e.InDev, e.OutDev, e.Table = d.text(w.InDev[:]), d.text(w.OutDev[:]), d.text(w.Name[:])
+	if RoleOf(e.Point) == RoleInvalid {
+		e.Words = d.text(w.Chain[:])
+	} else {
+		e.Chain = d.text(w.Chain[:])
+	}
+	if w.To.Family != 0 {
+		e.Virtual, e.Backend = tuple(&w.From), tuple(&w.To)
+	}
 }
 
 func flag(r *bpfEvent, f bpfEventFlag) bool { return r.Flags&uint8(f) != 0 }

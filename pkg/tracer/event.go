@@ -100,13 +100,24 @@ type Event struct {
 	CTOrig   Tuple
 	CTReply  Tuple
 
-	Table   uint32     // routing table
-	Local   bool       // route: the packet is for this namespace
-	OIF     string     // route: output device
-	Gateway netip.Addr // route: gateway; neighbour: its address
-	Err     int32      // negative errno of a route or neighbour event
-	Old     uint8      // socket state
-	New     uint8      // socket or NUD state, IPv6 route type
+	RouteTable uint32     // routing table
+	Local      bool       // route: the packet is for this namespace
+	OIF        string     // route: output device
+	Gateway    netip.Addr // route: gateway; neighbour: its address
+	Err        int32      // negative errno of a route or neighbour event
+	Old        uint8      // socket state
+	New        uint8      // socket or NUD state, IPv6 route type
+
+	// What some kernel functions tell; see Function.
+	Hook, PF         uint32 // of netfilter: enum nf_inet_hooks, NFPROTO_*
+	InDev, OutDev    string // of a netfilter hook; OutDev: a bridge's port
+	InIndex          uint32
+	OutIndex         uint32
+	Table            string // of netfilter
+	Chain            string // of netfilter
+	Words            string // why a packet is INVALID, in the kernel's words
+	Value, Limit     int64  // a listener's queue and its bound; ICMP type and code; NAT: which side, which direction
+	Virtual, Backend Tuple  // IPVS: client to virtual server, client to real server
 
 	Reason   string   // drop or reset reason by the kernel's own name, "" when it has none
 	Location string   // function that dropped or consumed

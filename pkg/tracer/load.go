@@ -3,7 +3,6 @@
 package tracer
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,13 +14,14 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 )
 
 // Options are the settings of a live trace.
 type Options struct {
 	Filter Filter
+	// Backend is the rung for kernel functions: one of Backends, "" for BackendAuto.
+	Backend string
 	// RingBytes is the size of the ring buffer; a power of two, at least a page. Default 8 MiB.
 	RingBytes uint32
 }
@@ -33,7 +33,9 @@ type Tracer struct {
 	coll     *ebpf.Collection
 	links    []io.Closer
 	reader   *ringbuf.Reader
-	points   []PointStatus
+	points   []PointStatus // of Points, then of Functions
+	rungs    rungs
+	embedded map[string]*ebpf.ProgramSpec // of functions
 	names    *kernelNames
 	attached time.Duration
 }
@@ -48,27 +50,40 @@ func Start(o Options) (*Tracer, error) {
 	if err := checkPrivileges(); err != nil {
 		return nil, err
 	}
-	kernel, err := btf.LoadKernelSpec()
+	// The kernel's types and the embedded programs are read side by side: with little else to do, that is half of the start.
+	var (
+		spec    *ebpf.CollectionSpec
+		readErr error
+		read    sync.WaitGroup
+	)
+	read.Go(func() { spec, readErr = loadBpf() })
+	types := btf.NewCache()
+	kernel, err := types.Kernel()
+	read.Wait()
 	if err != nil {
 		return nil, &FeatureError{What: "BTF (/sys/kernel/btf/vmlinux)", Next: "use a kernel built with CONFIG_DEBUG_INFO_BTF", Err: err}
 	}
-	t := &Tracer{names: newKernelNames(kernel)}
-	spec, err := loadBpf()
-	if err != nil {
-		return nil, fmt.Errorf("read the embedded programs: %w", err)
+	if readErr != nil {
+		return nil, fmt.Errorf("read the embedded programs: %w", readErr)
 	}
-	t.points = dropMissing(spec, kernel)
-	if err := configure(spec, kernel, &o); err != nil {
+	t := &Tracer{names: newKernelNames(kernel), rungs: findRungs(o.Backend)}
+	if err := t.rungs.force(o.Backend); err != nil {
 		return nil, err
 	}
-	if err := t.load(spec); err != nil {
+	removeMemlock()
+	t.points = dropMissing(spec, kernel)
+	functions := t.planFunctions(spec, types)
+	if err := configure(spec, kernel, &o, t.rungs.cookies); err != nil {
+		return nil, err
+	}
+	if err := t.load(spec, types, functions); err != nil {
 		return nil, err
 	}
 	if err := t.arm(&o.Filter); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
-	if err := t.attach(); err != nil {
+	if err := t.attach(functions); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
@@ -109,11 +124,12 @@ func dropMissing(spec *ebpf.CollectionSpec, kernel *btf.Spec) []PointStatus {
 }
 
 // configure sets the constants and the initial contents of the variables of bpf/config.h and bpf/filter.h.
-func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options) error {
+func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options, cookies bool) error {
 	f := &o.Filter
 	vars := map[string]any{
 		"cfg_proto": f.Proto, "cfg_sport": f.Sport, "cfg_dport": f.Dport, "cfg_any_src": f.AnySrc,
 		"addr_bits": f.addrBits(), "port_bits": f.portBits(), "similar_wanted": uint32(1),
+		"cfg_cookies": cookies,
 	}
 	ports := [4]uint16{8472, 4789}
 	copy(ports[2:], f.VXLANPorts)
@@ -141,7 +157,7 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options) error {
 
 // load creates the maps and then loads the programs over them, in as many groups side by side as there are processors: the verifier's
 // time is most of the start. A group with a program that the verifier refuses is loaded again one by one, so that only that one is lost.
-func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
+func (t *Tracer) load(spec *ebpf.CollectionSpec, types *btf.Cache, functions []*planned) error {
 	programs := spec.Programs
 	spec.Programs = map[string]*ebpf.ProgramSpec{}
 	base, err := ebpf.NewCollection(spec)
@@ -154,9 +170,10 @@ func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
 		mu      sync.Mutex
 		refused error
 	)
+	options := ebpf.CollectionOptions{MapReplacements: base.Maps, Cache: types, Programs: relocations(types)}
 	for _, group := range split(programs, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
-			loaded, err := loadGroup(spec, base.Maps, group)
+			loaded, err := loadGroup(spec, options, group)
 			mu.Lock()
 			defer mu.Unlock()
 			maps.Copy(base.Programs, loaded)
@@ -167,6 +184,13 @@ func (t *Tracer) load(spec *ebpf.CollectionSpec) error {
 		})
 	}
 	wg.Wait()
+	if one := allBodies; programs[one] != nil && base.Programs[one] == nil {
+		loaded, err := loadGroup(spec, options, separate(t.embedded, functions))
+		maps.Copy(base.Programs, loaded)
+		for name, why := range err {
+			t.blind(name, lastLine(why))
+		}
+	}
 	if len(base.Programs) == 0 {
 		base.Close()
 		return explainLoad(refused)
@@ -192,11 +216,11 @@ func split(programs map[string]*ebpf.ProgramSpec, n int) []map[string]*ebpf.Prog
 }
 
 // loadGroup loads programs over shared maps; the errors are by program.
-func loadGroup(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, group map[string]*ebpf.ProgramSpec) (map[string]*ebpf.Program, map[string]error) {
+func loadGroup(spec *ebpf.CollectionSpec, options ebpf.CollectionOptions, group map[string]*ebpf.ProgramSpec) (map[string]*ebpf.Program, map[string]error) {
 	one := *spec
 	one.Programs = group
 	loaded, failed := map[string]*ebpf.Program{}, map[string]error{}
-	c, err := ebpf.NewCollectionWithOptions(&one, ebpf.CollectionOptions{MapReplacements: shared})
+	c, err := ebpf.NewCollectionWithOptions(&one, options)
 	if err == nil {
 		defer c.Close()
 		for name := range group {
@@ -208,17 +232,25 @@ func loadGroup(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map, group map
 		if len(group) == 1 {
 			return nil, map[string]error{name: err}
 		}
-		l, f := loadGroup(spec, shared, map[string]*ebpf.ProgramSpec{name: p})
+		l, f := loadGroup(spec, options, map[string]*ebpf.ProgramSpec{name: p})
 		maps.Copy(loaded, l)
 		maps.Copy(failed, f)
 	}
 	return loaded, failed
 }
 
+// blind marks what a program that did not load would have served.
 func (t *Tracer) blind(program, why string) {
 	for i := range Points {
 		if Points[i].Program == program {
 			t.points[i] = PointStatus{Name: Points[i].Name, Why: why}
+		}
+	}
+	base, function, one := strings.Cut(program, "@")
+	for i := range Functions {
+		f := &Functions[i]
+		if s := &t.points[len(Points)+i]; s.Why == "" && (function == f.Name || (!one && base == "kprobe_"+f.Program)) {
+			*s = PointStatus{Name: f.Name, Why: why}
 		}
 	}
 }
@@ -239,28 +271,6 @@ func (t *Tracer) arm(f *Filter) error {
 	var err error
 	if t.reader, err = ringbuf.NewReader(t.coll.Maps[bpfMapEvents]); err != nil {
 		return fmt.Errorf("open the ring buffer: %w", err)
-	}
-	return nil
-}
-
-func (t *Tracer) attach() error {
-	var first error
-	for i, p := range Points {
-		prog := t.coll.Programs[p.Program]
-		if prog == nil {
-			continue
-		}
-		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
-		if err != nil {
-			t.points[i] = PointStatus{Name: p.Name, Why: "attach: " + lastLine(err)}
-			first = errors.Join(first, err)
-			continue
-		}
-		t.points[i].Attached = true
-		t.links = append(t.links, l)
-	}
-	if len(t.links) == 0 {
-		return explainLoad(fmt.Errorf("attach tracepoints: %w", first))
 	}
 	return nil
 }

@@ -39,8 +39,19 @@ type PointStatus struct {
 	Why      string `json:"why,omitempty"` // why it is not attached
 }
 
-// BackendTracepoint is the rung that every kernel with BTF has.
-const BackendTracepoint = "tracepoint"
+// The rungs, as the contract names them. Every kernel with BTF has tracepoints.
+const (
+	BackendAuto        = "auto"
+	BackendFentry      = "fentry"
+	BackendKprobeMulti = "kprobe-multi"
+	BackendKprobe      = "kprobe"
+	BackendTracepoint  = "tracepoint"
+)
+
+// Backends are the values of --backend.
+func Backends() []string {
+	return []string{BackendAuto, BackendFentry, BackendKprobeMulti, BackendKprobe, BackendTracepoint}
+}
 
 // FuncOf is the kernel name of a point, for a hop's func.
 func FuncOf(p Point) string {
@@ -48,6 +59,9 @@ func FuncOf(p Point) string {
 		if Points[i].Point == p {
 			return Points[i].Name
 		}
+	}
+	if f := functionsByPoint[p]; f != nil {
+		return f.Name
 	}
 	return ""
 }

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * __ip_local_out(net, sk, skb), __ip6_local_out: a sender's packet before the OUTPUT hook, seen before any device. The only function that
+ * looks at packets which nothing knows yet.
+ */
+static __always_inline int local_out(u64 cookie, u64 key)
+{
+	struct sk_buff *skb = (void *)key;
+	struct window w = {
+		.head = BPF_CORE_READ(skb, head), .off = BPF_CORE_READ(skb, network_header), .tail = BPF_CORE_READ(skb, tail),
+	};
+	struct scratch *s;
+	struct event *e;
+	int seen;
+
+	if (!cookie || !may_matter(key, &w))
+		return 0;
+	s = take_scratch();
+	if (!s) {
+		count_lost(COOKIE_POINT(cookie));
+		return 0;
+	}
+	s->w = w;
+	seen = identify(key, s);
+	e = seen ? start_event(COOKIE_POINT(cookie), sizeof(*e)) : NULL;
+	if (e) {
+		fill_function(e, key, &s->t);
+		e->flags |= EVENT_HAS_SKB | (seen == 2 ? EVENT_FIRST : 0);
+		fill_packet(e, &s->p);
+		if (!e->netns) /* no device yet: the namespace is the socket's */
+			e->netns = task_netns();
+		bpf_ringbuf_submit(e, 0);
+	}
+	free_scratch(s);
+	return 0;
+}
+
+SEC("kprobe") int kprobe_local_out(struct pt_regs *ctx)
+{
+	return local_out(kprobe_cookie(ctx), PT_REGS_PARM3(ctx));
+}
+
+SEC("fentry/nf_hook_slow") int fentry_local_out(u64 *ctx)
+{
+	u64 cookie;
+
+	asm volatile("%0 = %1 ll" : "=r"(cookie) : "i"(FENTRY_COOKIE));
+	return local_out(cookie, ctx[2]);
+}

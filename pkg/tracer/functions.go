@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+// Role is what a kernel function's call means for a packet's way: the journey asks for it rather than for a name.
+type Role uint8
+
+// The roles. Several functions can have the same one: IPv4 and IPv6, or the ways in which IPVS forwards.
+const (
+	RoleNone        Role = iota
+	RoleOutput           // a sender's packet, before any device
+	RoleHook             // a netfilter hook starts
+	RoleTable            // an iptables table is asked
+	RoleChain            // an nftables base chain is asked
+	RoleConntrack        // connection tracking looks the packet up
+	RoleInvalid          // connection tracking cannot make sense of it; Words say why
+	RoleTableFull        // the conntrack table is full
+	RoleConfirm          // a new connection is entered into the conntrack table
+	RoleNAT              // the packet is rewritten
+	RoleMasquerade       // the connection's new source is chosen from the output device
+	RoleRedirect         // the connection's new destination is this node
+	RoleQueue            // handed to a program in user space
+	RoleReset            // a rule rejects it with a TCP reset
+	RoleICMP             // this kernel sends an ICMP error about it
+	RoleSchedule         // IPVS chooses a real server
+	RoleIPVS             // IPVS sends it to a real server
+	RoleNoServer         // IPVS has no real server for it
+	RoleSourceCheck      // the source is checked against the routes (rp_filter)
+	RoleUnroutable       // the route's answer is an error
+	RoleForward          // forwarded to another device
+	RoleLocal            // for this namespace
+	RoleFragment         // cut into fragments
+	RoleBridgePort       // the bridge forwards it to one port
+	RoleBridgeFlood      // the bridge floods it to all ports
+	RoleBridgeUp         // the bridge hands it to its own node
+	RoleTunnel           // a tunnel device takes it
+	RoleTunnelSend       // put into a tunnel
+	RoleTC               // tc filters are asked
+	RoleTCRedirect       // a tc program redirects it
+	RoleCgroup           // cgroup programs are asked
+	RoleTransport        // given to TCP, UDP or ICMP
+	RoleListener         // a listening socket takes it; Value and Limit are its accept queue
+	RoleRelease          // its memory is given back
+)
+
+// The first point of a function (bpf/event.h).
+const firstFunction = bpfPointPOINT_FUNCTIONS
+
+// Function is one kernel function as a point. A plain one is a row here and nothing else.
+type Function struct {
+	Point   Point  // appended, never renumbered: recordings hold it
+	Name    string // in the kernel; functions that the running kernel does not have are blind
+	Module  string // where it lives, "" for the kernel itself or where configurations differ
+	Program string // of bpf/points: kprobe_NAME and fentry_NAME
+	Skb     uint8  // which argument is the packet, for program "skb"
+	Role    Role
+	Meaning string
+	// Instead names the tracepoint that tells the same where it exists.
+	Instead string
+	// NoFentry is true for functions with variable arguments.
+	NoFentry bool
+}
+
+// Functions is the table of all kernel functions that are points, in the order of a packet's way.
+var Functions = []Function{
+	{Point: 64, Name: "__ip_local_out", Program: "local_out", Role: RoleOutput, Meaning: "a sender's packet, before any device"},
+	{Point: 65, Name: "__ip6_local_out", Program: "local_out", Role: RoleOutput, Meaning: "a sender's IPv6 packet, before any device"},
+	{Point: 66, Name: "nf_hook_slow", Program: "hook", Role: RoleHook, Meaning: "a netfilter hook"},
+	{Point: 67, Name: "ipt_do_table", Module: "ip_tables", Program: "table", Role: RoleTable, Meaning: "an iptables table was asked"},
+	{Point: 68, Name: "ip6t_do_table", Module: "ip6_tables", Program: "table", Role: RoleTable, Meaning: "an ip6tables table was asked"},
+	{Point: 69, Name: "nft_do_chain", Module: "nf_tables", Program: "chain", Role: RoleChain, Meaning: "an nftables base chain was asked"},
+	{Point: 70, Name: "nf_conntrack_in", Module: "nf_conntrack", Program: "skb", Role: RoleConntrack, Meaning: "connection tracking looked the packet up"},
+	{Point: 71, Name: "nf_ct_l4proto_log_invalid", Module: "nf_conntrack", Program: "invalid", Role: RoleInvalid, Meaning: "connection tracking calls the packet INVALID", NoFentry: true},
+	{Point: 72, Name: "early_drop", Module: "nf_conntrack", Program: "early_drop", Role: RoleTableFull, Meaning: "the conntrack table is full"},
+	{Point: 73, Name: "__nf_conntrack_confirm", Module: "nf_conntrack", Program: "skb", Role: RoleConfirm, Meaning: "a connection was entered into the conntrack table"},
+	{Point: 74, Name: "nf_nat_manip_pkt", Module: "nf_nat", Program: "nat", Role: RoleNAT, Meaning: "the packet was rewritten"},
+	{Point: 75, Name: "nf_nat_masquerade_ipv4", Module: "nf_nat", Program: "skb", Role: RoleMasquerade, Meaning: "a masquerade rule chose the source"},
+	{Point: 76, Name: "nf_nat_masquerade_ipv6", Module: "nf_nat", Program: "skb", Role: RoleMasquerade, Meaning: "a masquerade rule chose the IPv6 source"},
+	{Point: 77, Name: "nf_nat_redirect_ipv4", Module: "nf_nat", Program: "skb", Role: RoleRedirect, Meaning: "a redirect rule chose this node"},
+	{Point: 78, Name: "nf_nat_redirect_ipv6", Module: "nf_nat", Program: "skb", Role: RoleRedirect, Meaning: "a redirect rule chose this node for IPv6"},
+	{Point: 79, Name: "nf_send_reset", Module: "nf_reject_ipv4", Program: "skb", Skb: 2, Role: RoleReset, Meaning: "a rule answered with a TCP reset"},
+	{Point: 80, Name: "nf_send_reset6", Module: "nf_reject_ipv6", Program: "skb", Skb: 2, Role: RoleReset, Meaning: "a rule answered with a TCP reset over IPv6"},
+	{Point: 81, Name: "nf_queue", Program: "skb", Role: RoleQueue, Meaning: "a rule handed the packet to user space"},
+	{Point: 82, Name: "__icmp_send", Program: "skb_value", Role: RoleICMP, Meaning: "the kernel sent an ICMP error about the packet", Instead: "icmp_send"},
+	{Point: 83, Name: "icmp6_send", Program: "skb_value", Role: RoleICMP, Meaning: "the kernel sent an ICMPv6 error about the packet"},
+	{Point: 84, Name: "ip_vs_schedule", Module: "ip_vs", Program: "skb", Skb: 1, Role: RoleSchedule, Meaning: "IPVS chose a real server"},
+	{Point: 85, Name: "ip_vs_nat_xmit", Module: "ip_vs", Program: "ipvs", Role: RoleIPVS, Meaning: "IPVS sent the packet to a real server (masquerading)"},
+	{Point: 86, Name: "ip_vs_nat_xmit_v6", Module: "ip_vs", Program: "ipvs", Role: RoleIPVS, Meaning: "IPVS sent the IPv6 packet to a real server (masquerading)"},
+	{Point: 87, Name: "ip_vs_tunnel_xmit", Module: "ip_vs", Program: "ipvs", Role: RoleIPVS, Meaning: "IPVS sent the packet to a real server (tunnelling)"},
+	{Point: 88, Name: "ip_vs_dr_xmit", Module: "ip_vs", Program: "ipvs", Role: RoleIPVS, Meaning: "IPVS sent the packet to a real server (direct routing)"},
+	{Point: 89, Name: "ip_vs_leave", Module: "ip_vs", Program: "skb", Skb: 1, Role: RoleNoServer, Meaning: "IPVS has no real server for the packet"},
+	{Point: 90, Name: "fib_validate_source", Program: "skb", Role: RoleSourceCheck, Meaning: "the source was checked against the routes"},
+	{Point: 91, Name: "ip_error", Program: "skb", Role: RoleUnroutable, Meaning: "the route's answer is an error"},
+	{Point: 92, Name: "ip_forward", Program: "skb", Role: RoleForward, Meaning: "the packet is forwarded"},
+	{Point: 93, Name: "ip6_forward", Program: "skb", Role: RoleForward, Meaning: "the IPv6 packet is forwarded"},
+	{Point: 94, Name: "ip_local_deliver", Program: "skb", Role: RoleLocal, Meaning: "the packet is for this namespace"},
+	{Point: 95, Name: "ip6_input", Program: "skb", Role: RoleLocal, Meaning: "the IPv6 packet is for this namespace"},
+	{Point: 96, Name: "ip_do_fragment", Program: "skb", Skb: 2, Role: RoleFragment, Meaning: "the packet is cut into fragments"},
+	{Point: 97, Name: "ip6_fragment", Program: "skb", Skb: 2, Role: RoleFragment, Meaning: "the IPv6 packet is cut into fragments"},
+	{Point: 98, Name: "br_forward", Module: "bridge", Program: "bridge_port", Role: RoleBridgePort, Meaning: "the bridge forwards the packet to a port"},
+	{Point: 99, Name: "br_flood", Module: "bridge", Program: "skb", Skb: 1, Role: RoleBridgeFlood, Meaning: "the bridge floods the packet to its ports"},
+	{Point: 100, Name: "br_pass_frame_up", Module: "bridge", Program: "skb", Role: RoleBridgeUp, Meaning: "the bridge hands the packet to its node"},
+	{Point: 101, Name: "vxlan_xmit", Module: "vxlan", Program: "skb", Role: RoleTunnel, Meaning: "a VXLAN device takes the packet"},
+	{Point: 102, Name: "vxlan_xmit_one", Module: "vxlan", Program: "skb", Role: RoleTunnelSend, Meaning: "the packet is put into VXLAN"},
+	{Point: 103, Name: "geneve_xmit", Module: "geneve", Program: "skb", Role: RoleTunnel, Meaning: "a Geneve device takes the packet"},
+	{Point: 104, Name: "ip_tunnel_xmit", Module: "ip_tunnel", Program: "skb", Role: RoleTunnel, Meaning: "an IP-in-IP or GRE device takes the packet"},
+	{Point: 105, Name: "tcf_classify", Program: "skb", Role: RoleTC, Meaning: "tc filters were asked"},
+	{Point: 106, Name: "skb_do_redirect", Program: "skb", Role: RoleTCRedirect, Meaning: "a tc program redirects the packet"},
+	{Point: 107, Name: "__cgroup_bpf_run_filter_skb", Program: "skb", Skb: 1, Role: RoleCgroup, Meaning: "cgroup programs were asked"},
+	{Point: 108, Name: "tcp_v4_rcv", Program: "skb", Role: RoleTransport, Meaning: "given to TCP"},
+	{Point: 109, Name: "tcp_v6_rcv", Program: "skb", Role: RoleTransport, Meaning: "given to TCP over IPv6"},
+	{Point: 110, Name: "udp_rcv", Program: "skb", Role: RoleTransport, Meaning: "given to UDP"},
+	{Point: 111, Name: "udpv6_rcv", Program: "skb", Role: RoleTransport, Meaning: "given to UDP over IPv6"},
+	{Point: 112, Name: "icmp_rcv", Program: "skb", Role: RoleTransport, Meaning: "given to ICMP"},
+	{Point: 113, Name: "icmpv6_rcv", Program: "skb", Role: RoleTransport, Meaning: "given to ICMPv6"},
+	{Point: 114, Name: "tcp_conn_request", Program: "syn", Role: RoleListener, Meaning: "a listening socket takes a SYN"},
+	{Point: 115, Name: "tcp_v4_syn_recv_sock", Program: "accept", Role: RoleListener, Meaning: "a handshake is completed"},
+	{Point: 116, Name: "tcp_v6_syn_recv_sock", Program: "accept", Role: RoleListener, Meaning: "a handshake over IPv6 is completed"},
+	{Point: 117, Name: "skb_release_head_state", Program: "release", Role: RoleRelease, Meaning: "the packet's memory is given back"},
+}
+
+// functionsByPoint is Functions by number.
+var functionsByPoint = func() map[Point]*Function {
+	m := map[Point]*Function{}
+	for i := range Functions {
+		m[Functions[i].Point] = &Functions[i]
+	}
+	return m
+}()
+
+// RoleOf is the role of a function's point; RoleNone for a tracepoint.
+func RoleOf(p Point) Role {
+	if f := functionsByPoint[p]; f != nil {
+		return f.Role
+	}
+	return RoleNone
+}

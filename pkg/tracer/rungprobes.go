@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+)
+
+// haveMulti attaches a program that does nothing to one function by kprobe.multi.
+func haveMulti() bool {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "nettrace_probe", Type: ebpf.Kprobe, AttachType: ebpf.AttachTraceKprobeMulti,
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}, License: "Dual BSD/GPL"})
+	if err != nil {
+		return false
+	}
+	defer prog.Close()
+	l, err := link.KprobeMulti(prog, link.KprobeMultiOptions{Symbols: []string{quietFunction}})
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// haveFentry does the same by fentry.
+func haveFentry() bool {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "nettrace_probe", Type: ebpf.Tracing, AttachType: ebpf.AttachTraceFEntry, AttachTo: quietFunction,
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}, License: "Dual BSD/GPL"})
+	if err != nil {
+		return false
+	}
+	defer prog.Close()
+	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// quietFunction exists on every kernel and is hardly ever called.
+const quietFunction = "ip_mc_output"
