@@ -161,16 +161,14 @@ static __always_inline int capture(struct __sk_buff *ctx, u32 side)
 	f->c.l3 = w.off - (u32)(BPF_CORE_READ(skb, data) - w.head);
 	f->c.vlan_tci = ctx->vlan_tci;
 	f->c.vlan_proto = ctx->vlan_present ? bpf_ntohs(ctx->vlan_proto) : 0;
-	n = ctx->len < cfg_snap ? ctx->len : cfg_snap;
+	f->c.caplen = 0;
+	n = (ctx->len < cfg_snap ? ctx->len : cfg_snap) - 1ULL;
 	barrier_on(n);
-	if (n > SNAP_MAX)
-		n = SNAP_MAX;
+	if (n < SNAP_MAX && !bpf_skb_load_bytes(ctx, 0, f->data, n + 1)) /* 5.10 understands that this is not 0, and nothing simpler */
+		f->c.caplen = n + 1;
+	n = f->c.caplen;
 	barrier_on(n);
-	if (n == 0 || bpf_skb_load_bytes(ctx, 0, f->data, n))
-		n = 0;
-	f->c.caplen = n;
-	n += sizeof(f->c);
-	if (n > sizeof(f->c) + SNAP_MAX || bpf_ringbuf_output(&captures, &f->c, n, 0))
+	if (n > SNAP_MAX || bpf_ringbuf_output(&captures, &f->c, sizeof(f->c) + n, 0))
 		__sync_fetch_and_add(&captures_lost, 1);
 	return TC_NEXT;
 }
