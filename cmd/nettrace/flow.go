@@ -71,7 +71,8 @@ func newFlow(s streams) *cobra.Command {
 		Long: `Follow one flow on this node live: requests, replies, and ICMP errors about them, through NAT and VXLAN.
 
 SRC and DST are one of: 10.0.0.1, 10.0.0.1:80, [2001:db8::1]:80, netns:NAME, netns:/path, pid:N, host (this node); SRC can be 'any'.
-Data goes to stdout, everything else to stderr. nettrace changes nothing on the node.
+Data goes to stdout, everything else to stderr. nettrace changes nothing on the node; --pcap attaches to its
+devices while it runs.
 
 Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 3 nothing matched or the evidence does not decide;
 4 privileges or kernel features are missing; 130 interrupted before there was a verdict.`,

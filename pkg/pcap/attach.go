@@ -80,7 +80,9 @@ func attachIn(a attacher, ns *where, label string) (done []Device, failed int, e
 			return nil, 0, e
 		} else if e != nil {
 			failed++
-			err = errors.Join(err, fmt.Errorf("capture at %s: %w", at.Name, e))
+			if err == nil {
+				err = fmt.Errorf("capture at %s: %w", at.Name, e)
+			}
 			continue
 		}
 		done = append(done, d)

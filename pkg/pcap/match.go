@@ -94,20 +94,37 @@ func pair(line []sighting, side Side, out []HopRef) {
 
 // eachDeviceHop calls f for every hop of a journey at which a device received or sent the packet.
 func eachDeviceHop(j *journey.Journey, f func(k key, hop int)) {
+	k := startOf(j)
+	for i := range j.Hops {
+		k.move(&j.Hops[i])
+		if k.side != 0 {
+			f(k, i)
+		}
+	}
+}
+
+// keyAt is a journey's key at one of its hops, a device hop or not.
+func keyAt(j *journey.Journey, hop int) key {
+	k := startOf(j)
+	for i := range j.Hops[:hop+1] {
+		k.move(&j.Hops[i])
+	}
+	return k
+}
+
+func startOf(j *journey.Journey) key {
 	k := key{proto: j.Packet.Proto, tuple: j.Packet.Tuple, ipid: j.Packet.IPID}
 	if k.proto == journey.ProtoName(tracer.ProtoTCP) { // an ICMP journey has its echo's number there
 		k.seq = j.Packet.Seq
 	}
-	for i := range j.Hops {
-		h := &j.Hops[i]
-		if h.Tuple != nil {
-			k.tuple = *h.Tuple
-		}
-		if k.side = sideOf(h); k.side != 0 {
-			k.netns, k.ifindex = h.NetNS, h.Ifindex
-			f(k, i)
-		}
+	return k
+}
+
+func (k *key) move(h *journey.Hop) {
+	if h.Tuple != nil {
+		k.tuple = *h.Tuple
 	}
+	k.netns, k.ifindex, k.side = h.NetNS, h.Ifindex, sideOf(h)
 }
 
 // sideOf is the side of a device hop, 0 for other hops.

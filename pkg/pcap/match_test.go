@@ -89,8 +89,23 @@ func TestComments(t *testing.T) {
 	drop := journey.Hop{NetNS: 2, Stage: journey.StageDrop, Func: "kfree_skb"}
 	js := []journey.Journey{journeyOf(3, 100, hop(1, 2, tx), hop(2, 5, rx), drop)}
 	packets := []Packet{packetAt(111, Ingress, 2, 5, service, 80), packetAt(98, Egress, 1, 2, service, 80), packetAt(98, Egress, 9, 9, service, 80)}
-	got := comments(packets, Match(packets, js), js)
+	refs := Match(packets, js)
+	got := comments(packets, refs, js, lastCopies(packets, refs, js))
 	want := [][]string{{"journey 3 hop 2: step", "journey 3 dropped here: step"}, {"journey 3 hop 1: step"}, {"no hop"}}
+	for i := range want {
+		if !slices.Equal(got[i], want[i]) {
+			t.Errorf("packet %d: %q, want %q", i, got[i], want[i])
+		}
+	}
+}
+
+// A queue's drop: captured in front of the queue, where no hop is.
+func TestCommentOfQueueDrop(t *testing.T) {
+	js := []journey.Journey{journeyOf(3, 100, hop(1, 2, rx), journey.Hop{NetNS: 1, Stage: journey.StageDrop, Func: "kfree_skb", Ifindex: 4})}
+	packets := []Packet{packetAt(101, Ingress, 1, 2, service, 80), packetAt(105, Egress, 1, 4, service, 80), packetAt(300, Egress, 1, 4, service, 80)}
+	refs := Match(packets, js)
+	got := comments(packets, refs, js, lastCopies(packets, refs, js))
+	want := [][]string{{"journey 3 hop 1: step"}, {"journey 3 dropped here: step"}, {"no hop"}}
 	for i := range want {
 		if !slices.Equal(got[i], want[i]) {
 			t.Errorf("packet %d: %q, want %q", i, got[i], want[i])

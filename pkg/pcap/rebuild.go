@@ -11,20 +11,16 @@ import (
 
 // rebuilt are the packets of journeys that ended in a drop before any device: only their headers are known, and only as far as a journey
 // tells them. Checksums are 0. A packet whose protocol cannot be rebuilt gets its IP header.
-func rebuilt(refs []HopRef, journeys []journey.Journey) (packets []Packet, notes [][]string) {
-	captured := map[int]bool{}
-	for _, r := range refs {
-		captured[r.Journey] = true
-	}
+func rebuilt(journeys []journey.Journey, last map[int]int) (packets []Packet, notes [][]string) {
 	for i := range journeys {
 		j := &journeys[i]
 		h := j.DropHop()
-		if h < 0 || captured[i] {
+		if _, captured := last[i]; h < 0 || captured {
 			continue
 		}
 		data := headers(&j.Packet)
 		packets = append(packets, Packet{Time: j.Start + uint64(j.Hops[h].T), Side: Egress, NetNS: j.Hops[h].NetNS, Data: data, Len: max(int(j.Packet.Len), len(data))})
-		notes = append(notes, []string{dropComment(j, h), "never captured at a device: these are its headers as the trace read them"})
+		notes = append(notes, []string{dropComment(j), "never captured at a device: these are its headers as the trace read them"})
 	}
 	return packets, notes
 }

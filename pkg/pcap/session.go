@@ -44,7 +44,7 @@ const defaultRing = 16 << 20
 // Bounds on what a capture holds until it is written.
 const (
 	maxPackets = 1 << 20
-	maxBytes   = 512 << 20
+	maxBytes   = 256 << 20
 )
 
 // Session is a running capture. Stop ends it.

@@ -53,12 +53,13 @@ type line struct {
 // device, and a comment on each packet.
 func Write(w io.Writer, f *File) error {
 	refs := Match(f.Packets, f.Journeys)
-	extra, notes := rebuilt(refs, f.Journeys)
+	last := lastCopies(f.Packets, refs, f.Journeys)
+	extra, notes := rebuilt(f.Journeys, last)
 	devices := f.Devices
 	if len(extra) > 0 || len(devices) == 0 {
 		devices = append(devices[:len(devices):len(devices)], Device{Label: rebuiltLabel, Raw: true})
 	}
-	lines := f.lines(devices, comments(f.Packets, refs, f.Journeys))
+	lines := f.lines(devices, comments(f.Packets, refs, f.Journeys, last))
 	for i := range extra {
 		lines = append(lines, line{&extra[i], len(devices) - 1, notes[i]})
 	}

@@ -113,7 +113,7 @@ func of(all []block, kind uint32) []block {
 func testFile() *File {
 	drop := journey.Hop{NetNS: 2, Stage: journey.StageDrop}
 	early := journeyOf(2, 300, drop)
-	early.Hops[0].What = "dropped by netfilter in OUTPUT"
+	early.Hops[0].What, early.Packet.IPID = "dropped by netfilter in OUTPUT", 8
 	tun := packetAt(130, Egress, 2, 7, service, 80)
 	tun.Data, tun.L3, tun.Len = []byte("xxE..ip.."), 2, 9
 	return &File{
