@@ -248,6 +248,28 @@ func TestCaptureEnds(t *testing.T) {
 	}
 }
 
+// What --pcap needs besides what a trace needs is named, with exit code 4.
+func TestCapturePrivileges(t *testing.T) {
+	needRoot(t)
+	for _, tc := range []struct {
+		caps, want string
+		args       []string
+	}{
+		{"+bpf,+perfmon", "missing CAP_NET_ADMIN", nil},
+		{"+bpf,+perfmon,+net_admin", "missing CAP_SYS_ADMIN", nil},
+		{"+sys_admin", "missing CAP_NET_ADMIN", []string{"--pcap-clsact"}},
+	} {
+		t.Run(tc.caps, func(t *testing.T) {
+			cmd := nettrace(t, []string{"setpriv", "--bounding-set=-all," + tc.caps, "--inh-caps=-all"},
+				append([]string{"flow", "127.0.0.1", "127.0.0.2:9", "--timeout", "1s", "--pcap", filepath.Join(t.TempDir(), "x.pcapng")}, tc.args...)...)
+			out, _ := cmd.CombinedOutput()
+			if cmd.ProcessState.ExitCode() != exitPrivileges || !strings.Contains(string(out), tc.want) {
+				t.Errorf("exit %d, want 4 and %q: %s", cmd.ProcessState.ExitCode(), tc.want, out)
+			}
+		})
+	}
+}
+
 // Mistakes in --pcap are one sentence, and leave no file.
 func TestCaptureMistakes(t *testing.T) {
 	dir := t.TempDir()

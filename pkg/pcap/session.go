@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 
 	"github.com/nettrace-io/nettrace/pkg/tracer"
 )
@@ -55,7 +55,7 @@ type Session struct {
 	devices []Device
 	done    chan struct{}
 
-	mu      sync.Mutex
+	// the reader's until done is closed
 	packets []Packet
 	bytes   int
 	over    uint64 // packets beyond the bounds
@@ -70,7 +70,8 @@ type Capture struct {
 }
 
 // Start loads the programs over the tracer's maps and attaches them to both sides of every device of the namespaces. A device that cannot be
-// attached to is told through Warn; when there is no other, that is the error.
+// attached to is told through Warn; when there is no other, that is the error. Loading takes CAP_NET_ADMIN besides what a trace takes,
+// entering other namespaces CAP_SYS_ADMIN.
 func Start(tr *tracer.Tracer, o Options) (*Session, error) {
 	spec, err := loadBpf()
 	if err != nil {
@@ -92,7 +93,7 @@ func Start(tr *tracer.Tracer, o Options) (*Session, error) {
 	spec.Maps[bpfMapCaptures].MaxEntries = o.RingBytes
 	s := &Session{done: make(chan struct{})}
 	if s.coll, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
-		return nil, fmt.Errorf("load the programs of --pcap: %w", err)
+		return nil, lacking(fmt.Errorf("load the programs of --pcap: %w", err), "CAP_NET_ADMIN")
 	}
 	if s.reader, err = ringbuf.NewReader(s.coll.Maps[bpfMapCaptures]); err != nil {
 		s.coll.Close()
@@ -114,7 +115,7 @@ func (s *Session) attach(o *Options) error {
 		devices, err := attachAll(s.at, o)
 		s.devices = devices
 		if !errors.Is(err, ebpf.ErrNotSupported) {
-			return err
+			return lacking(err, "CAP_SYS_ADMIN") // to enter namespaces
 		}
 	}
 	c, err := newClsact(in, out, o.Guard)
@@ -125,6 +126,14 @@ func (s *Session) attach(o *Options) error {
 	s.devices, err = attachAll(s.at, o)
 	if err == nil && o.Warn != nil {
 		o.Warn(fmt.Sprintf("--pcap: without tcx, filters were added to %d devices through clsact; they are removed at the end", len(s.devices)))
+	}
+	return lacking(err, "CAP_NET_ADMIN")
+}
+
+// lacking names the capability that a refusal comes from.
+func lacking(err error, capability string) error {
+	if errors.Is(err, unix.EPERM) {
+		return &tracer.PrivilegeError{Missing: []string{capability}}
 	}
 	return err
 }
@@ -151,8 +160,6 @@ func (s *Session) read() {
 }
 
 func (s *Session) keep(p *Packet) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(s.packets) >= maxPackets || s.bytes >= maxBytes {
 		s.over++
 		return
