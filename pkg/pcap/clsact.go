@@ -74,8 +74,11 @@ func (c *clsact) attach(ns *where, d *Device) error {
 	}
 	t := trace{Path: ns.path, Inode: ns.inode, Index: int(d.Ifindex), Handle: c.handle, Qdisc: true}
 	for _, q := range qdiscs {
-		if q.Type() == "clsact" {
+		switch q.Type() {
+		case "clsact":
 			t.Qdisc = false
+		case "ingress": // its place is clsact's, and it has no egress
+			return errors.New("it has an ingress queueing discipline, beside which clsact has no place")
 		}
 	}
 	line, err := json.Marshal(t)
@@ -159,7 +162,7 @@ func (t *trace) remove() error {
 			}
 		}
 	}
-	if !t.Qdisc || others > 0 {
+	if !t.Qdisc || others > 0 || !hasClsact(link) { // a removal does not say the kind: it would hit an ingress discipline too
 		return nil
 	}
 	q := &netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{LinkIndex: t.Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
@@ -167,4 +170,14 @@ func (t *trace) remove() error {
 		return fmt.Errorf("remove the clsact queueing discipline from %s: %w", link.Attrs().Name, err)
 	}
 	return nil
+}
+
+func hasClsact(link netlink.Link) bool {
+	qdiscs, err := netlink.QdiscList(link)
+	for _, q := range qdiscs {
+		if err == nil && q.Type() == "clsact" {
+			return true
+		}
+	}
+	return false
 }
