@@ -22,9 +22,11 @@ import (
 // capture is --pcap: it runs beside the trace and is written at its end, however that comes. A nil capture does nothing.
 type capture struct {
 	file     *os.File
+	created  bool // the file was not there before
 	session  *pcap.Session
 	warn     func(string)
-	clsact   bool // as on kernels without tcx
+	clsact   bool   // as on kernels without tcx
+	ring     uint32 // bytes; 0: the default
 	wallNS   int64
 	comment  string
 	until    uint64 // the trace was read up to here; later packets have no hops
@@ -39,11 +41,12 @@ func openCapture(o *flowOptions) (*capture, error) {
 	if o.pcap == o.record {
 		return nil, errors.New("--pcap and --record name the same file: give each its own")
 	}
+	_, absent := os.Stat(o.pcap)
 	f, err := os.OpenFile(o.pcap, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create the capture file: %w", err)
 	}
-	return &capture{file: f, clsact: o.clsact}, nil
+	return &capture{file: f, created: absent != nil, clsact: o.clsact, ring: o.ringBytes}, nil
 }
 
 // start attaches beside a running trace.
@@ -53,7 +56,7 @@ func (c *capture) start(tr *tracer.Tracer, p *plan, warn func(string)) error {
 	}
 	c.warn, c.wallNS = warn, time.Now().UnixNano()-int64(tracer.Now())
 	c.comment = fmt.Sprintf("nettrace flow: %s %s to %s on %s", p.proto, p.src.text, p.dst.text, p.node)
-	s, err := pcap.Start(tr, pcap.Options{Namespaces: captureNamespaces(p), Warn: warn, Clsact: c.clsact, Guard: guardian})
+	s, err := pcap.Start(tr, pcap.Options{Namespaces: captureNamespaces(p), Warn: warn, RingBytes: c.ring, Clsact: c.clsact, Guard: guardian})
 	c.session = s
 	return err
 }
@@ -147,8 +150,12 @@ func (c *capture) finish() error {
 	if c == nil {
 		return nil
 	}
-	if c.session == nil { // nothing was captured: no file is better than an empty one
-		return errors.Join(c.file.Close(), os.Remove(c.file.Name()))
+	if c.session == nil {
+		err := c.file.Close()
+		if c.created { // no file is better than an empty one; what was there before, a pipe perhaps, is not ours
+			err = errors.Join(err, os.Remove(c.file.Name()))
+		}
+		return err
 	}
 	got, err := c.session.Stop()
 	f := pcap.File{Application: "nettrace " + version, Comment: c.comment, OS: "Linux " + tracer.Kernel(), Snap: pcap.MaxSnap, WallNS: c.wallNS,
