@@ -37,9 +37,12 @@ struct {
 	__type(value, u64);
 } similar SEC(".maps");
 
+/* Each in a section of its own: capture.bpf.c is loaded over the same memory, and the order within a section is the compiler's. */
+#define SHARED(name) SEC(".data." #name)
+
 #define BITMAP_WORDS 1024 /* 65,536 bits */
-u64 addr_bits[BITMAP_WORDS]; /* addresses of `ends` and of learned tuples, by hash */
-u64 port_bits[BITMAP_WORDS]; /* ports of the flow and of learned tuples; all ones when any port matches */
+u64 addr_bits[BITMAP_WORDS] SHARED(addr_bits); /* addresses of `ends` and of learned tuples, by hash */
+u64 port_bits[BITMAP_WORDS] SHARED(port_bits); /* ports of the flow and of learned tuples; all ones when any port matches */
 u32 similar_wanted;	     /* 1 while nothing has matched yet and near misses are noted */
 u64 matched;		     /* packets that matched */
 

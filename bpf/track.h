@@ -34,7 +34,7 @@ struct {
 } current SEC(".maps");
 
 /* 1 once anything was tracked: until then no pointer needs to be looked up. */
-u32 tracking;
+u32 tracking SHARED(tracking);
 
 static __always_inline struct current_packet *current_packet(void)
 {

@@ -51,9 +51,13 @@ if [ ${#missing[@]} -gt 0 ]; then install "${missing[@]}"; fi
 check_go
 
 if [ "$what" = test ]; then
-	compiler=()
+	compiler=() readers=()
 	command -v clang-19 >/dev/null 2>&1 || compiler+=(clang-19)
 	command -v llvm-strip-19 >/dev/null 2>&1 || compiler+=(llvm-19)
+	for cmd in tcpdump tshark; do # they read what --pcap wrote
+		command -v "$cmd" >/dev/null 2>&1 || readers+=("$cmd")
+	done
+	if [ ${#readers[@]} -gt 0 ]; then install "${readers[@]}"; fi
 	[ -e /usr/include/bpf/bpf_helpers.h ] || compiler+=(libbpf-dev)
 	# Not every release has the pinned clang. The compiled programs are committed, so only their comparison depends on it, which says so.
 	if [ ${#compiler[@]} -gt 0 ]; then install "${compiler[@]}" || [ -z "${CI:-}" ]; fi

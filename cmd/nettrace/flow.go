@@ -32,6 +32,8 @@ type flowOptions struct {
 	untilDrop bool
 	scope     []string
 	record    string
+	pcap      string
+	clsact    bool   // capture as on kernels without tcx
 	ring      uint32 // MiB
 	ringBytes uint32 // for tests: smaller than a MiB
 	backend   string
@@ -70,7 +72,8 @@ func newFlow(s streams) *cobra.Command {
 		Long: `Follow one flow on this node live: requests, replies, and ICMP errors about them, through NAT and VXLAN.
 
 SRC and DST are one of: 10.0.0.1, 10.0.0.1:80, [2001:db8::1]:80, netns:NAME, netns:/path, pid:N, host (this node); SRC can be 'any'.
-Data goes to stdout, everything else to stderr. nettrace changes nothing on the node.
+Data goes to stdout, everything else to stderr. nettrace changes nothing on the node; --pcap attaches to its
+devices while it runs.
 
 Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 3 nothing matched or the evidence does not decide;
 4 privileges or kernel features are missing; 130 interrupted before there was a verdict.`,
@@ -102,6 +105,9 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	f.BoolVar(&o.untilDrop, "until-drop", false, "stop at the first drop")
 	f.StringArrayVar(&o.scope, "scope", nil, "[NODE=]HOSTNETNS[+NETNS…]: what this kernel holds of a node (repeatable; default everything is this node)")
 	f.StringVar(&o.record, "record", "", "also write a recording for 'nettrace replay'")
+	f.StringVar(&o.pcap, "pcap", "", "also capture the flow's packets at every device they cross, as pcapng")
+	f.BoolVar(&o.clsact, "pcap-clsact", false, "attach --pcap as on kernels without tcx")
+	_ = f.MarkHidden("pcap-clsact")
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
 	f.StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
@@ -148,6 +154,11 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err != nil {
 		return nil, err
 	}
+	capt, err := openCapture(&o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, capt.finish()) }()
 	if o.ringBytes == 0 {
 		o.ringBytes = o.ring << 20
 	}
@@ -158,6 +169,9 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	defer func() { err = errors.Join(err, tr.Close()) }()
 	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
 	sayUnread(p.before, warn)
+	if err := capt.start(tr, p, warn); err != nil {
+		return nil, err
+	}
 	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: p.probe(&o), warn: warn}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -170,7 +184,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err := p.introduce(src, &o, tr); err != nil {
 		return nil, err
 	}
-	return runPipeline(src, out, func(pr progress) { src.progress = pr })
+	return runPipeline(capt.source(src), capt.watch(out), func(pr progress) { src.progress = pr })
 }
 
 // introduce queues what a run begins with: the header and the snapshot.

@@ -26,7 +26,8 @@ import (
 type labRunOptions struct {
 	output
 	all, shuffle, teach bool
-	record, backend     string
+	record, pcap        string
+	backend             string
 }
 
 func newLabRun(s streams) *cobra.Command {
@@ -44,6 +45,9 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.all == (len(args) == 1) {
 				return errors.New("name one case, or use --all; 'nettrace lab list' names them")
+			}
+			if o.all && o.pcap != "" {
+				return errors.New("--pcap writes the packets of one case: name it instead of --all")
 			}
 			if _, err := render.New(o.format, io.Discard, render.Options{}); err != nil {
 				return err
@@ -64,6 +68,7 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 	c.Flags().BoolVar(&o.teach, "teach", false, "explain the case first")
 	c.Flags().StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().StringVar(&o.pcap, "pcap", "", "also capture the probe's packets at every device they cross, as pcapng")
 	c.Flags().StringVar(&o.record, "record", "", "also write a recording of the traced probe")
 	return c
 }
@@ -158,7 +163,7 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	}
 	see := &witness{}
 	fo := flowOptions{output: o.output, proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
-		scope: l.Scopes(), record: o.record, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
+		scope: l.Scopes(), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
 	v, err := runFlow(ctx, s, fo, "netns:"+l.NetNS(c.Probe.From), c.Probe.To)
 	if err != nil {
 		return nil, err

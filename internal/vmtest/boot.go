@@ -148,7 +148,9 @@ func (m *Machine) Run(ctx context.Context, j Job) error {
 // ExitError is the exit code of a job.
 type ExitError struct{ Code int }
 
-func (e *ExitError) Error() string { return "the guest's job ended with exit code " + strconv.Itoa(e.Code) }
+func (e *ExitError) Error() string {
+	return "the guest's job ended with exit code " + strconv.Itoa(e.Code)
+}
 
 // readOutput passes lines on until the job's end and returns its exit code, -1 when there was none.
 func readOutput(r io.Reader, line func(string)) int {

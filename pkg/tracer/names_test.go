@@ -165,7 +165,13 @@ func TestEveryPointHasARow(t *testing.T) {
 			t.Errorf("%s: program %q attaches to %v", p.Name, p.Program, prog)
 		}
 	}
-	if len(spec.Programs) != len(Points) {
+	functions := 0
+	for name := range spec.Programs {
+		if strings.HasPrefix(name, "kprobe_") || strings.HasPrefix(name, "fentry_") {
+			functions++
+		}
+	}
+	if len(spec.Programs)-functions != len(Points) {
 		t.Errorf("%d programs, %d rows", len(spec.Programs), len(Points))
 	}
 }
