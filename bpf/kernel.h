@@ -89,8 +89,10 @@ struct net_device {
 };
 
 /* include/linux/skbuff.h */
+struct sock;
 struct sk_buff {
 	struct net_device *dev;
+	struct sock *sk;
 	char cb[48];
 	unsigned long _nfct;
 	unsigned int len;

@@ -127,6 +127,8 @@ var numbers = regexp.MustCompile(`\d+`)
 
 // newer orders releases and paths that end in one by the numbers in them, the newest first.
 func newer(a, b string) int {
+	a, _, _ = strings.Cut(a, "-cloud") // the flavour's name has a number, too
+	b, _, _ = strings.Cut(b, "-cloud")
 	x, y := numbers.FindAllString(a, -1), numbers.FindAllString(b, -1)
 	for i := 0; i < len(x) && i < len(y); i++ {
 		if len(x[i]) != len(y[i]) {

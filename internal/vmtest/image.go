@@ -25,7 +25,7 @@ var initScript []byte
 var Tools = []string{
 	"bash", "sh", "busybox", "ip", "bridge", "tc", "ss", "sysctl", "modprobe", "iptables-legacy", "iptables-legacy-save", "iptables-legacy-restore", "iptables-nft",
 	"iptables-nft-save", "iptables-nft-restore", "ip6tables-legacy", "ip6tables-legacy-save", "ip6tables-legacy-restore", "ip6tables-nft", "ip6tables-nft-save",
-	"ip6tables-nft-restore", "nft", "ipvsadm", "setpriv", "unshare", "tcpdump", "?ipset", "?conntrack", "?socat", "?pwru", "?bpftool", "?strace",
+	"ip6tables-nft-restore", "nft", "ipvsadm", "setpriv", "unshare", "tcpdump", "conntrack", "?ipset", "?socat", "?pwru", "?bpftool", "?strace",
 }
 
 // plugIns are what those load at run time.
@@ -146,7 +146,7 @@ func writeBase(ctx context.Context, w io.Writer) error {
 
 // moduleDirs are the parts of a kernel's modules that nettrace and its lab can touch; everything below these is taken with dependencies.
 var moduleDirs = []string{"kernel/net", "kernel/lib", "kernel/crypto", "kernel/arch/x86/crypto", "kernel/drivers/net/veth", "kernel/drivers/net/vxlan", "kernel/drivers/net/geneve",
-	"kernel/drivers/net/dummy", "kernel/drivers/net/tun", "kernel/drivers/net/ipvlan", "kernel/drivers/net/macvlan", "kernel/drivers/net/wireguard", "kernel/drivers/net/ifb",
+	"kernel/drivers/net/dummy", "kernel/drivers/net/tun", "kernel/drivers/net/ipvlan", "kernel/drivers/net/macvlan", "kernel/drivers/net/wireguard", "kernel/drivers/net/ifb", 
 	"kernel/drivers/net/vrf"}
 
 // writeModules writes a kernel's modules, decompressed, with the index that modprobe reads.

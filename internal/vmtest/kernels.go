@@ -11,6 +11,10 @@ type Kernel struct {
 	Name   *regexp.Regexp
 	// Parts are the packages that hold the kernel, with %s for the release; one package before Debian split them.
 	Parts []string
+	// Blind are the points that do not attach, by name, with words of the reason; any other blind point fails the tests.
+	Blind map[string]string
+	// BlindOn are those that do not attach on one rung, when that one is forced.
+	BlindOn map[string]map[string]string
 	// Rungs are the backends that this kernel is known to have, besides the tracepoints; a test forces each of them.
 	Rungs []string
 	Why   string // what makes it different

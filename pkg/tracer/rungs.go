@@ -163,6 +163,11 @@ func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache) []*p
 		status.Backend = p.backend
 		p.use(t.embedded, spec.Programs)
 		out = append(out, p)
+		for k := range Points {
+			if tp := &t.points[k]; f.Instead == tp.Name && tp.Why != "" { // chosen because there is no such tracepoint
+				tp.Why, tp.Needless = "the function "+f.Name+" tells it", true
+			}
+		}
 	}
 	if !t.rungs.cookies {
 		fillAddresses(spec, out)
