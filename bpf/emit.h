@@ -71,6 +71,7 @@ static __always_inline void fill_packet(struct event *e, const struct packet *p)
 	e->icmp_code = p->icmp_code;
 	if (p->outer) {
 		e->o = p->o;
+		e->o.pad = p->outer;
 		e->vni = p->vni;
 		e->flags |= EVENT_OUTER;
 	}

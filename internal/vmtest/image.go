@@ -146,7 +146,7 @@ func writeBase(ctx context.Context, w io.Writer) error {
 
 // moduleDirs are the parts of a kernel's modules that nettrace and its lab can touch; everything below these is taken with dependencies.
 var moduleDirs = []string{"kernel/net", "kernel/lib", "kernel/crypto", "kernel/arch/x86/crypto", "kernel/drivers/net/veth", "kernel/drivers/net/vxlan", "kernel/drivers/net/geneve",
-	"kernel/drivers/net/dummy", "kernel/drivers/net/tun", "kernel/drivers/net/ipvlan", "kernel/drivers/net/macvlan", "kernel/drivers/net/wireguard", "kernel/drivers/net/ifb", 
+	"kernel/drivers/net/dummy", "kernel/drivers/net/tun", "kernel/drivers/net/ipvlan", "kernel/drivers/net/macvlan", "kernel/drivers/net/wireguard", "kernel/drivers/net/ifb",
 	"kernel/drivers/net/vrf"}
 
 // writeModules writes a kernel's modules, decompressed, with the index that modprobe reads.

@@ -12,12 +12,13 @@ type flight struct {
 	ids  []uint64
 	last uint64 // time of the last event
 
-	tuple   tracer.Tuple // as it is now
-	outer   tracer.Tuple // the tunnel's packet now, invalid outside of tunnels
-	ipid    uint16
-	seq     uint32
-	flags   uint8
-	payload uint16
+	tuple      tracer.Tuple // as it is now
+	tunnelType string       // of outer
+	outer      tracer.Tuple // the tunnel's packet now, invalid outside of tunnels
+	ipid       uint16
+	seq        uint32
+	flags      uint8
+	payload    uint16
 
 	outerPtr *Tuple // of the last hop inside a tunnel, shared by the hops that follow
 	ct       *CT    // of the last hop with a conntrack entry, likewise, with what it was made from
@@ -45,7 +46,7 @@ type ctKey struct {
 
 func newFlight(a *Assembler, e *tracer.Event) *flight {
 	f := &flight{ids: []uint64{e.ID}, last: e.Time, tuple: e.Tuple, ipid: e.IPID, seq: e.Seq, flags: e.TCPFlags, payload: e.Payload, lastNS: e.NetNS}
-	f.outer = e.Outer
+	f.outer, f.tunnelType = e.Outer, e.Tunnel
 	f.j = Journey{ID: a.nextID, Direction: directions[e.Dir], Attempt: a.attempt(e), Packet: packetOf(e), Start: e.Time}
 	f.j.Hops = make([]Hop, 0, 24)
 	return f
@@ -118,17 +119,19 @@ func (f *flight) tunnel(a *Assembler, e *tracer.Event) {
 		h.Func, h.Backend = "", ""
 		f.by(a, &h, f.pend.sent)
 		f.pend.sent, f.pend.tunnel = nil, nil
-		h.Tunnel = &Tunnel{Type: "vxlan", Op: "encap", VNI: e.VNI, Outer: tupleOf(&e.Outer)}
+		f.tunnelType = e.Tunnel
+		h.Tunnel = &Tunnel{Type: e.Tunnel, Op: "encap", VNI: e.VNI, Outer: tupleOf(&e.Outer)}
 		f.outer = e.Outer
 		f.add(h)
 	case !e.Outer.Valid() && f.outer.Valid() && e.HasPacket:
 		h := f.hop(a, e, StageTunnel)
 		h.Func, h.Backend = "", ""
-		h.Tunnel = &Tunnel{Type: "vxlan", Op: "decap", VNI: f.vni(), Outer: tupleOf(&f.outer)}
+		h.Tunnel = &Tunnel{Type: f.tunnelType, Op: "decap", VNI: f.vni(), Outer: tupleOf(&f.outer)}
 		f.outer = tracer.Tuple{}
 		f.add(h)
 	case e.HasPacket:
 		f.outer = e.Outer
+		f.tunnelType = e.Tunnel
 	}
 }
 

@@ -76,14 +76,16 @@ func Start(o Options) (*Tracer, error) {
 	if err := configure(spec, kernel, &o, t.rungs.cookies); err != nil {
 		return nil, err
 	}
-	if err := t.load(spec, types, moduleTypes, functions); err != nil {
-		return nil, err
+	programs := spec.Programs
+	spec.Programs = map[string]*ebpf.ProgramSpec{}
+	if t.coll, err = ebpf.NewCollection(spec); err != nil {
+		return nil, explainLoad(err)
 	}
 	if err := t.arm(&o.Filter); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
-	if err := t.attach(functions); err != nil {
+	if err := t.loadAndAttach(spec, programs, [2]*btf.Cache{types, moduleTypes}, functions); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
@@ -155,49 +157,49 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options, cookies 
 	return nil
 }
 
-// load creates the maps and then loads the programs over them, tracepoints and functions side by side: the verifier's time is most of the
-// start. The two need their own copies of the kernel's types, because a module's types share the kernel's without a lock. A group with a
-// program that the verifier refuses is loaded again one by one, so that only that one is lost.
-func (t *Tracer) load(spec *ebpf.CollectionSpec, types, moduleTypes *btf.Cache, functions []*planned) error {
-	programs := spec.Programs
-	spec.Programs = map[string]*ebpf.ProgramSpec{}
-	base, err := ebpf.NewCollection(spec)
-	if err != nil {
-		return explainLoad(err)
-	}
-	t.coll = base
-	var (
-		wg      sync.WaitGroup
-		mu      sync.Mutex
-		refused error
-	)
-	load := func(types *btf.Cache, group map[string]*ebpf.ProgramSpec) {
-		options := ebpf.CollectionOptions{MapReplacements: base.Maps, Cache: types, Programs: relocations(types, types == moduleTypes)}
+// loadAndAttach loads the programs over the maps and attaches them, tracepoints and functions side by side: the verifier's time and the
+// kernel's at each kprobe are most of the start. The two need their own copies of the kernel's types, because a module's types share the
+// kernel's without a lock. A group with a program that the verifier refuses is loaded again one by one, so that only that one is lost.
+func (t *Tracer) loadAndAttach(spec *ebpf.CollectionSpec, programs map[string]*ebpf.ProgramSpec, types [2]*btf.Cache, functions []*planned) error {
+	a := &attaching{t: t}
+	load := func(types *btf.Cache, modules bool, group map[string]*ebpf.ProgramSpec) {
+		options := ebpf.CollectionOptions{MapReplacements: t.coll.Maps, Cache: types, Programs: relocations(types, modules)}
 		loaded, failed := loadGroup(spec, options, group)
-		mu.Lock()
-		defer mu.Unlock()
-		maps.Copy(base.Programs, loaded)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		maps.Copy(t.coll.Programs, loaded)
 		for name, why := range failed {
-			refused = why
+			a.failed = why
 			t.blind(name, lastLine(why))
 		}
 	}
-	tracepoints, ofFunctions := deal(programs)
-	wg.Go(func() { load(types, tracepoints) })
-	wg.Go(func() { load(moduleTypes, ofFunctions) })
+	tracepoints, ofFunctions := deal(programs, t.rungs.multi)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		load(types[0], false, tracepoints)
+		a.tracepoints()
+	})
+	wg.Go(func() {
+		load(types[1], true, ofFunctions)
+		if programs[allBodies] != nil && a.program(allBodies) == nil {
+			load(types[1], true, separate(t.embedded, functions))
+		}
+		a.functions(functions)
+	})
 	wg.Wait()
-	if programs[allBodies] != nil && base.Programs[allBodies] == nil {
-		load(moduleTypes, separate(t.embedded, functions))
+	a.tracepoints() // those that were loaded beside the functions
+	if len(t.coll.Programs) == 0 {
+		return explainLoad(a.failed)
 	}
-	if len(base.Programs) == 0 {
-		base.Close()
-		return explainLoad(refused)
+	if len(t.links) == 0 {
+		return explainLoad(fmt.Errorf("attach: %w", a.failed))
 	}
 	return nil
 }
 
-// deal makes two groups of about the same size; functions' programs are all in the second.
-func deal(programs map[string]*ebpf.ProgramSpec) (tracepoints, functions map[string]*ebpf.ProgramSpec) {
+// deal makes two groups; functions' programs are all in the second. With even both get about the same size, else the second gets no more:
+// attaching its functions takes the longest.
+func deal(programs map[string]*ebpf.ProgramSpec, even bool) (tracepoints, functions map[string]*ebpf.ProgramSpec) {
 	tracepoints, functions = map[string]*ebpf.ProgramSpec{}, map[string]*ebpf.ProgramSpec{}
 	names := slices.Sorted(maps.Keys(programs))
 	slices.SortStableFunc(names, func(a, b string) int { return len(programs[b].Instructions) - len(programs[a].Instructions) })
@@ -214,7 +216,7 @@ func deal(programs map[string]*ebpf.ProgramSpec) (tracepoints, functions map[str
 	for _, name := range names {
 		switch {
 		case isFunction(name):
-		case sizes[0] <= sizes[1]:
+		case !even || sizes[0] <= sizes[1]:
 			tracepoints[name] = programs[name]
 			sizes[0] += len(programs[name].Instructions)
 		default:
