@@ -76,7 +76,7 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 // runOne runs a case with its story on stdout.
 func runOne(ctx context.Context, s streams, o labRunOptions, c lab.Case) error {
 	if o.teach {
-		fmt.Fprintf(s.err, "%s: %s\n%s\n", c.Name, c.Title, c.Teaches)
+		fmt.Fprintf(s.err, "%s: %s\n%s\n", render.Escape(c.Name), render.Escape(c.Title), render.Escape(strings.TrimSpace(c.Teaches)))
 	}
 	wrong, err := runCase(ctx, s, o, c)
 	if ctx.Err() != nil { // what was seen until then is no answer to compare
