@@ -218,8 +218,15 @@ func compare(c lab.Case, v *verdict.Verdict, js []journey.Journey) []string {
 		}
 	}
 	wrong = append(wrong, missingHops(journey.Request, e.Hops, js)...)
-	return append(wrong, missingHops(journey.Reply, e.ReplyHops, js)...)
+	wrong = append(wrong, missingHops(journey.Reply, e.ReplyHops, js)...)
+	if len(wrong) > 0 && v.LostEvents > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d events %s", v.LostEvents, wereLost))
+	}
+	return wrong
 }
+
+// wereLost ends the sentence that explains a wrong verdict by lost events.
+const wereLost = "were lost, which can explain it"
 
 // missingHops checks that some journey in a direction has the hops in order. What is reported is the first hop that the best one lacks.
 func missingHops(d journey.Direction, want []string, js []journey.Journey) []string {

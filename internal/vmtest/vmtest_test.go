@@ -65,15 +65,23 @@ func TestKernels(t *testing.T) {
 	}
 }
 
+// A test binary that is built with -trimpath looks for the schema under the module's name, from where it runs.
+const (
+	module = "github.com/nettrace-io/nettrace/"
+	schema = module + "testdata/schema/nettrace-v1.schema.json"
+)
+
 // build makes the programs that run in the guests.
 func build(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
-	files := map[string]string{"/nettrace": filepath.Join(dir, "nettrace"), "/nettrace.test": filepath.Join(dir, "nettrace.test")}
-	for _, args := range [][]string{
+	files := map[string]string{"/nettrace": filepath.Join(dir, "nettrace"), "/nettrace.test": filepath.Join(dir, "nettrace.test"),
+		"/data/" + schema: "../../" + strings.TrimPrefix(schema, module)}
+	programs := [][]string{
 		{"build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", files["/nettrace"], "../../cmd/nettrace"},
 		{"test", "-c", "-trimpath", "-ldflags", "-s -w", "-o", files["/nettrace.test"], "../../cmd/nettrace"},
-	} {
+	}
+	for _, args := range programs {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -87,7 +95,7 @@ func build(t *testing.T) map[string]string {
 func script(k Kernel) string {
 	var b strings.Builder
 	part := func(name, command string) { fmt.Fprintf(&b, "echo '@@part %s'\n%s\n", name, command) }
-	b.WriteString("#!/bin/sh\ncd /tmp\nexport NETTRACE_TEST_ROUNDS=1\n")
+	b.WriteString("#!/bin/sh\ncd /data\nexport NETTRACE_TEST_ROUNDS=1\n")
 	part("signatures", "/nettrace doctor --signatures")
 	for _, rung := range append([]string{tracer.BackendAuto}, k.Rungs...) {
 		part("doctor "+rung, "/nettrace doctor -o json --backend "+rung)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // attaching is what the two halves of a start share.
@@ -75,7 +76,11 @@ func (a *attaching) functions(functions []*planned) {
 
 func (f *planned) attach() (link.Link, error) {
 	if f.backend == BackendFentry {
-		return link.AttachTracing(link.TracingOptions{Program: f.prog})
+		l, err := link.AttachTracing(link.TracingOptions{Program: f.prog})
+		if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOTSUPP) {
+			err = errors.New("this kernel's fentry cannot trace a function with so many arguments")
+		}
+		return l, err
 	}
 	o := &link.KprobeOptions{}
 	if f.cookies {

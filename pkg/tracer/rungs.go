@@ -191,7 +191,10 @@ func (t *Tracer) whyNot(f *Function, ladder []string, here *presence) (why strin
 	if len(ladder) == 1 && ladder[0] == BackendFentry && f.NoFentry {
 		return "fentry cannot trace a function with variable arguments", false
 	}
-	return here.whyNot(f)
+	if why, needless = here.whyNot(f); why == "" && len(ladder) == 1 && ladder[0] == BackendFentry && !here.typed && !here.inKernel(f) {
+		why = "module " + f.Module + " has no BTF, which fentry needs"
+	}
+	return why, needless
 }
 
 // use puts the function's program among those to load.
@@ -240,6 +243,12 @@ func newPresence(types *btf.Cache) *presence {
 	entries, err := os.ReadDir("/sys/kernel/btf")
 	p.typed = err == nil && len(entries) > 1
 	return p
+}
+
+// inKernel reports whether the function is in the kernel itself.
+func (p *presence) inKernel(f *Function) bool {
+	var fn *btf.Func
+	return p.kernel.TypeByName(f.Name, &fn) == nil
 }
 
 // whyNot looks where the function is: in the kernel itself, else in its module. A kernel without types for modules is asked when attaching.
