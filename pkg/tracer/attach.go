@@ -9,7 +9,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 )
 
 // attaching is what the two halves of a start share.
@@ -77,7 +76,7 @@ func (a *attaching) functions(functions []*planned) {
 func (f *planned) attach() (link.Link, error) {
 	if f.backend == BackendFentry {
 		l, err := link.AttachTracing(link.TracingOptions{Program: f.prog})
-		if errors.Is(err, ebpf.ErrNotSupported) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOTSUPP) {
+		if errors.Is(err, ebpf.ErrNotSupported) {
 			err = errors.New("this kernel's fentry cannot trace a function with so many arguments")
 		}
 		return l, err
