@@ -168,13 +168,26 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	if err != nil {
 		return nil, err
 	}
-	return compare(c, v, see.journeys), nil
+	wrong = compare(c, v, see.journeys)
+	if see.functions {
+		wrong = append(missingHops(journey.Request, c.Expect.FunctionHops, see.journeys), wrong...)
+		wrong = append(missingHops(journey.Reply, c.Expect.FunctionReplyHops, see.journeys), wrong...)
+	}
+	return wrong, nil
 }
 
 // witness keeps the journeys of a run for the comparison.
 type witness struct {
 	render.Renderer
-	journeys []journey.Journey
+	journeys  []journey.Journey
+	functions bool // points at kernel functions are attached
+}
+
+func (w *witness) Start(st render.Start) error {
+	for _, p := range st.Points {
+		w.functions = w.functions || (p.Attached && p.Backend != tracer.BackendTracepoint)
+	}
+	return w.Renderer.Start(st)
 }
 
 func (w *witness) watch(r render.Renderer) render.Renderer {

@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -134,6 +136,10 @@ func (m *Machine) Run(ctx context.Context, j Job) error {
 		"-serial", "stdio", "-serial", "file:"+console, "-kernel", m.vmlinuz, "-initrd", initrd,
 		"-append", "console=ttyS1 panic=-1 rdinit=/init loglevel=4 mitigations=off")...)
 	cmd.Stderr = os.Stderr
+	// The guest ends with this process, whatever ends it. The signal comes when the starting thread ends, so it has to stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

@@ -57,7 +57,10 @@ type Expect struct {
 	Evidence   []string `yaml:"evidence,omitempty"`   // words that the evidence must have
 	Hops       []string `yaml:"hops,omitempty"`       // "stage", "stage dev" or "stage dev@node", in this order in a request's journey
 	ReplyHops  []string `yaml:"replyHops,omitempty"`
-	Exit       int      `yaml:"exit"`
+	// The same for what only points at kernel functions show; not asked where there are none.
+	FunctionHops      []string `yaml:"functionHops,omitempty"`
+	FunctionReplyHops []string `yaml:"functionReplyHops,omitempty"`
+	Exit              int      `yaml:"exit"`
 }
 
 // Duration is "3s" in a case file.
