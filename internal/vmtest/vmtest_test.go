@@ -100,7 +100,7 @@ func script(k Kernel) string {
 	for _, rung := range append([]string{tracer.BackendAuto}, k.Rungs...) {
 		part("doctor "+rung, "/nettrace doctor -o json --backend "+rung)
 	}
-	part("tests auto", "/nettrace.test -test.v -test.run '^(TestLabCases|TestKilled|TestTwoAtOnce)$' -test.timeout 60m")
+	part("tests auto", "/nettrace.test -test.v -test.run '^(TestLabCases|TestKilled|TestTwoAtOnce|TestDoctor.*|TestBackendThatIsNotThere)$' -test.timeout 60m")
 	for _, rung := range k.Rungs[:len(k.Rungs)-1] { // the last one is the preferred: it was 'auto'
 		part("tests "+rung, fmt.Sprintf("NETTRACE_TEST_BACKEND=%s /nettrace.test -test.v -test.run '^TestLabCases$/^(%s)$' -test.timeout 30m", rung, strings.Join(rungCases, "|")))
 	}
