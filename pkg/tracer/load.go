@@ -53,11 +53,13 @@ func Start(o Options) (*Tracer, error) {
 	var (
 		spec    *ebpf.CollectionSpec
 		readErr error
+		found   rungs
 		read    sync.WaitGroup
 	)
 	types, moduleTypes := btf.NewCache(), btf.NewCache()
 	read.Go(func() { spec, readErr = loadBpf() })
 	read.Go(func() { _, _ = moduleTypes.Kernel() })
+	read.Go(func() { found = findRungs(o.Backend) })
 	kernel, err := types.Kernel()
 	read.Wait()
 	if err != nil {
@@ -66,7 +68,7 @@ func Start(o Options) (*Tracer, error) {
 	if readErr != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", readErr)
 	}
-	t := &Tracer{names: newKernelNames(kernel), rungs: findRungs(o.Backend)}
+	t := &Tracer{names: newKernelNames(kernel), rungs: found}
 	if err := t.rungs.force(o.Backend); err != nil {
 		return nil, err
 	}
@@ -179,10 +181,15 @@ func (t *Tracer) loadAndAttach(spec *ebpf.CollectionSpec, programs map[string]*e
 		load(types[0], false, tracepoints)
 		a.tracepoints()
 	})
+	addresses := make(chan map[uint64]uint64, 1)
+	go func() { addresses <- kprobeAddresses(functions) }()
 	wg.Go(func() {
 		load(types[1], true, ofFunctions)
 		if programs[allBodies] != nil && a.program(allBodies) == nil {
 			load(types[1], true, separate(t.embedded, functions))
+		}
+		for address, cookie := range <-addresses {
+			_ = t.coll.Maps[bpfMapFunctions].Put(address, cookie)
 		}
 		a.functions(functions)
 	})

@@ -4,6 +4,7 @@ package tracer
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -169,9 +170,6 @@ func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache) []*p
 			}
 		}
 	}
-	if !t.rungs.cookies {
-		fillAddresses(spec, out)
-	}
 	return out
 }
 
@@ -290,40 +288,40 @@ func relocations(types *btf.Cache, modules bool) ebpf.ProgramOptions {
 	return o
 }
 
-// fillAddresses gives the kernel side a table from function addresses to points, for kprobes without cookies. A kprobe sits at the first
-// instruction or, where that is a landing pad for indirect branches, right behind it.
-func fillAddresses(spec *ebpf.CollectionSpec, functions []*planned) {
+// kprobeAddresses is the kernel side's table from function addresses to cookies, for kprobes that cannot have cookies; empty where they can. A
+// kprobe sits at the first instruction or, where that is a landing pad for indirect branches, right behind it.
+func kprobeAddresses(functions []*planned) map[uint64]uint64 {
 	const landingPad = 4
-	want := map[string]*planned{}
+	want, out := map[string]*planned{}, map[uint64]uint64{}
 	for _, f := range functions {
-		if f.backend == BackendKprobe {
+		if f.backend == BackendKprobe && !f.cookies {
 			want[f.function.Name] = f
 		}
 	}
 	if len(want) == 0 {
-		return
+		return out
 	}
 	file, err := os.Open("/proc/kallsyms")
 	if err != nil {
-		return
+		return out
 	}
 	defer file.Close()
-	m := spec.Maps[bpfMapFunctions]
 	s := bufio.NewScanner(file)
 	for s.Scan() {
 		line := s.Bytes()
 		if len(line) < 20 {
 			continue
 		}
-		name, _, _ := strings.Cut(string(line[19:]), "\t")
-		f := want[name]
+		name, _, _ := bytes.Cut(line[19:], []byte("\t"))
+		f := want[string(name)]
 		if f == nil {
 			continue
 		}
 		if addr, err := strconv.ParseUint(string(line[:16]), 16, 64); err == nil && addr != 0 {
-			m.Contents = append(m.Contents, ebpf.MapKV{Key: addr, Value: f.cookie()}, ebpf.MapKV{Key: addr + landingPad, Value: f.cookie()})
+			out[addr], out[addr+landingPad] = f.cookie(), f.cookie()
 		}
 	}
+	return out
 }
 
 // removeMemlock lifts the limit on locked memory, which kernels before 5.11 count BPF maps against. Where it does not apply this does
