@@ -17,6 +17,8 @@ type Kernel struct {
 	BlindOn map[string]map[string]string
 	// Rungs are the backends that this kernel is known to have, besides the tracepoints; a test forces each of them. The last is the preferred.
 	Rungs []string
+	// Cases are the lab's cases for a rung on which others than the usual ones make sense; the preferred rung has all.
+	Cases map[string][]string
 	Why   string // what makes it different
 }
 
@@ -32,6 +34,7 @@ var Kernels = []Kernel{
 		Name: regexp.MustCompile(`^linux-image-(5\.10\.0-\d+-cloud-amd64)$`), Parts: []string{"linux-image-%s"},
 		Rungs: []string{"fentry", "kprobe"}, Why: "no drop reasons, no module BTF, no kprobe.multi",
 		BlindOn: map[string]map[string]string{"fentry": with(manyArguments[:1], varargs, noModuleBTF)},
+		Cases:   map[string][]string{"fentry": {"healthy-same-node", "accept-queue-full", "route-missing"}}, // conntrack and NAT are modules
 	},
 	{
 		Line: "6.1", Suites: []string{mirror + " bookworm main", security + " bookworm-security main"},

@@ -102,7 +102,11 @@ func script(k Kernel) string {
 	}
 	part("tests auto", "/nettrace.test -test.v -test.run '^(TestLabCases|TestKilled|TestTwoAtOnce|TestDoctor.*|TestBackendThatIsNotThere)$' -test.timeout 60m")
 	for _, rung := range k.Rungs[:len(k.Rungs)-1] { // the last one is the preferred: it was 'auto'
-		part("tests "+rung, fmt.Sprintf("NETTRACE_TEST_BACKEND=%s /nettrace.test -test.v -test.run '^TestLabCases$/^(%s)$' -test.timeout 30m", rung, strings.Join(rungCases, "|")))
+		cases := rungCases
+		if own := k.Cases[rung]; own != nil {
+			cases = own
+		}
+		part("tests "+rung, fmt.Sprintf("NETTRACE_TEST_BACKEND=%s /nettrace.test -test.v -test.run '^TestLabCases$/^(%s)$' -test.timeout 30m", rung, strings.Join(cases, "|")))
 	}
 	b.WriteString("exit 0\n")
 	return b.String()
