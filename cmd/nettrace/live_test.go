@@ -138,6 +138,9 @@ func TestLabCases(t *testing.T) {
 					t.Error(w)
 				}
 				schematest.Lines(t, out.Bytes())
+				if strings.Contains(out.String(), `"0.0.0.0:0"`) {
+					t.Error("a translation from or to no address")
+				}
 				if t.Failed() {
 					t.Logf("output:\n%s", out.String())
 				}

@@ -73,7 +73,7 @@ func (f *flight) step(a *Assembler, e *tracer.Event) {
 	if tracer.RoleOf(e.Point) == tracer.RoleNone {
 		f.settleDevice(a, e)
 	}
-	if e.Point != tracer.PointConsume && e.Point != tracer.PointNeighSend && e.Point != tracer.PointNeighDead {
+	if e.Point != tracer.PointConsume && e.Point != tracer.PointNeighSend && e.Point != tracer.PointNeighDead && (e.Point != tracer.PointICMP || e.HasPacket) {
 		f.changes(a, e)
 	}
 	switch e.Point {
