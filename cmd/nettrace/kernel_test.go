@@ -15,9 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tracers counts the loaded tracing and kprobe programs, and the kprobes where the kernel lists them.
-func tracers(t *testing.T) (programs, kprobes int) {
+// tracers are the loaded tracing and kprobe programs by number, and how many kprobes there are where the kernel lists them.
+func tracers(t *testing.T) (programs map[ebpf.ProgramID]bool, kprobes int) {
 	t.Helper()
+	programs = map[ebpf.ProgramID]bool{}
 	var id ebpf.ProgramID
 	for {
 		next, err := ebpf.ProgramGetNextID(id)
@@ -33,7 +34,7 @@ func tracers(t *testing.T) (programs, kprobes int) {
 			continue // gone meanwhile
 		}
 		if p.Type() == ebpf.Tracing || p.Type() == ebpf.Kprobe {
-			programs++
+			programs[id] = true
 		}
 		_ = p.Close()
 	}
@@ -82,21 +83,31 @@ func startFlow(t *testing.T) (kill func(os.Signal) error) {
 // A trace that is killed leaves nothing attached: nothing is pinned.
 func TestKilled(t *testing.T) {
 	needRoot(t)
-	programs, kprobes := tracers(t)
+	before, kprobes := tracers(t)
 	kill := startFlow(t)
-	if now, _ := tracers(t); now <= programs {
-		t.Fatalf("%d programs before, %d while tracing: the test does not see them", programs, now)
+	while, _ := tracers(t)
+	for id := range before {
+		delete(while, id) // of somebody else, and maybe just going
+	}
+	if len(while) == 0 {
+		t.Fatal("no new programs while tracing: the test does not see them")
 	}
 	_ = kill(unix.SIGKILL)
 	// the kernel frees programs after a grace period, of which it gives no signal
 	deadline := time.Now().Add(time.Minute)
 	for {
-		p, k := tracers(t)
-		if p <= programs && k <= kprobes {
+		after, k := tracers(t)
+		left := 0
+		for id := range while {
+			if after[id] {
+				left++
+			}
+		}
+		if left == 0 && k <= kprobes {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("after SIGKILL %d programs and %d kprobes, before %d and %d", p, k, programs, kprobes)
+			t.Fatalf("after SIGKILL %d of %d programs are left, and %d kprobes, before %d", left, len(while), k, kprobes)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

@@ -126,7 +126,7 @@ func TestLabCases(t *testing.T) {
 					t.Skip(err)
 				}
 				wrong, err := runCase(t.Context(), streams{strings.NewReader(""), &out, io.Discard}, o, c)
-				if len(wrong) > 0 && strings.HasSuffix(wrong[len(wrong)-1], wereLost) { // a slow machine loses events: that must be said, and was
+				for again := 0; again < 4 && err == nil && len(wrong) > 0 && strings.HasSuffix(wrong[len(wrong)-1], wereLost); again++ { // a slow machine loses events: that must be said, and was
 					t.Logf("tried again after: %s", strings.Join(wrong, "; "))
 					out.Reset()
 					wrong, err = runCase(t.Context(), streams{strings.NewReader(""), &out, io.Discard}, o, c)
