@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Every body as one kprobe program. */
+/*
+ * Every body as one kprobe program, but for points/output.bpf.h: this one has nothing to do until a packet is followed, and says so before it
+ * reads anything.
+ */
 SEC("kprobe") int kprobe_all(struct pt_regs *ctx)
 {
-	u64 a[MAX_ARGS] = {PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx)};
-	u64 cookie = kprobe_cookie(ctx);
+	u64 a[MAX_ARGS], cookie;
 
-	if (!cookie)
-		return 0;
-	if (COOKIE_BODY(cookie) == BODY_LOCAL_OUT)
-		return local_out(cookie, a[0], a[2]);
 	if (!tracking)
 		return 0;
+	cookie = kprobe_cookie(ctx);
+	if (!cookie)
+		return 0;
+	a[0] = PT_REGS_PARM1(ctx);
+	a[1] = PT_REGS_PARM2(ctx);
+	a[2] = PT_REGS_PARM3(ctx);
+	a[3] = PT_REGS_PARM4(ctx);
+	a[4] = PT_REGS_PARM5(ctx);
 	switch (COOKIE_BODY(cookie)) {
 	case BODY_SKB: return any_skb(cookie, a);
 	case BODY_SKB_VALUE: return on_skb_value(ctx, cookie, a);

@@ -37,7 +37,10 @@ var bodies = map[string]bpfFunctionBody{
 	"syn": bpfFunctionBodyBODY_SYN, "accept": bpfFunctionBodyBODY_ACCEPT,
 }
 
-// allBodies is the program that serves every function by kprobe; separate are the programs for verifiers that refuse it.
+// outputBody looks at packets that are not followed yet, so it is a program of its own: the others cost nothing until there is one.
+const outputBody = "local_out"
+
+// allBodies is the program that serves every other function by kprobe; separate are the programs for verifiers that refuse it.
 const allBodies = "kprobe_all"
 
 func separate(embedded map[string]*ebpf.ProgramSpec, functions []*planned) map[string]*ebpf.ProgramSpec {
@@ -118,6 +121,9 @@ func (p *planned) use(embedded, into map[string]*ebpf.ProgramSpec) {
 		into[p.program] = one
 	default:
 		p.program = allBodies
+		if f.Program == outputBody {
+			p.program = "kprobe_" + outputBody
+		}
 		if into[p.program] == nil {
 			into[p.program] = p.kprobe(embedded)
 		}

@@ -48,7 +48,7 @@ func (p *pinger) perPacket(rounds int) (float64, error) {
 
 const (
 	pings = 1500
-	turns = 5
+	turns = 3
 )
 
 // added measures what each tool adds to a packet of another flow: none, then each tool, in turns.
