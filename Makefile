@@ -9,7 +9,7 @@ GO := go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 20s
 
-.PHONY: help build generate check-generated lint test unit race demo bench fuzz screens install-deps clean
+.PHONY: help build generate check-generated lint test unit race demo test-kernels bench fuzz screens install-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -43,6 +43,10 @@ unit: ## the tests that need no privileges
 
 race: ## the tests under the race detector (needs a C compiler; as root for all of them)
 	CGO_ENABLED=1 $(GO) test -race -p 1 -count=1 -timeout 60m ./...
+
+test-kernels: ## boot the kernels of the matrix (Debian 5.10, 6.1, 6.12, 7.x) and run the whole lab on each
+	@hack/deps.sh kernels
+	$(GO) test -count=1 -timeout 60m -run TestKernels -v ./internal/vmtest
 
 demo: ## trace a healthy and a broken flow in the lab on this kernel (as root)
 	@hack/deps.sh demo

@@ -26,7 +26,7 @@ struct old_nft_chain {
 	u8 flags;
 	char *name;
 };
-/* struct nft_table: list, chains_ht, four lists, objname_ht, hgenerator, handle, use and bit fields, name */
-#define OLD_NFT_TABLE_NAME (16 + 4 * 16 + 2 * bpf_core_type_size(struct rhltable) + 8 + 8 + 8)
+/* struct nft_table: list, chains_ht, four lists, hgenerator, handle, use and bit fields, name */
+#define OLD_NFT_TABLE_NAME (16 + bpf_core_type_size(struct rhltable) + 4 * 16 + 8 + 8 + 8)
 
 #endif

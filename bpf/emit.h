@@ -33,6 +33,14 @@ static __always_inline u32 netns_of(const struct net_device *dev)
 	return dev ? dev->nd_net.net->ns.inum : 0;
 }
 
+/* A sender's packet has no device before it is routed; its socket knows the namespace. */
+static __always_inline u32 netns_of_sender(const struct sk_buff *skb)
+{
+	struct sock *sk = BPF_CORE_READ(skb, sk);
+
+	return sk ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
+}
+
 static __always_inline void fill_device(struct event *e, const struct net_device *dev)
 {
 	if (!dev)
@@ -63,6 +71,7 @@ static __always_inline void fill_packet(struct event *e, const struct packet *p)
 	e->icmp_code = p->icmp_code;
 	if (p->outer) {
 		e->o = p->o;
+		e->o.pad = p->outer;
 		e->vni = p->vni;
 		e->flags |= EVENT_OUTER;
 	}
@@ -141,6 +150,8 @@ static __always_inline struct event *packet_event(const struct sk_buff *skb, str
 	if (seen == 2)
 		e->flags |= EVENT_FIRST;
 	fill_device(e, dev);
+	if (!dev)
+		e->netns = netns_of_sender(skb);
 	fill_skb(e, skb, &s->p, &s->t);
 	set_current(skb, &s->t, e->ts, point);
 	return e;

@@ -28,6 +28,14 @@ enum point {
 	POINT_MAX = 256,
 };
 
+/* What carries the flow's packet; in the pad of the outer tuple, where older recordings have 0 for VXLAN. */
+enum tunnel {
+	TUNNEL_NONE,
+	TUNNEL_VXLAN,
+	TUNNEL_GENEVE,
+	TUNNEL_IPIP,
+};
+
 /* The bodies that serve functions, see function.h; not part of recordings. */
 enum function_body {
 	BODY_SKB,
@@ -149,6 +157,7 @@ struct detail_event {
 /* bpf2go writes only types that the object's BTF names. */
 const enum point *use_point __attribute__((unused));
 const enum direction *use_direction __attribute__((unused));
+const enum tunnel *use_tunnel __attribute__((unused));
 const enum function_body *use_function_body __attribute__((unused));
 const enum event_flag *use_event_flag __attribute__((unused));
 const struct drop_event *use_drop_event __attribute__((unused));

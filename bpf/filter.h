@@ -87,8 +87,8 @@ static __always_inline bool maybe_v6(const struct ip6hdr *h)
 }
 
 /*
- * The cheap question that nearly every packet of other flows ends at: one read of the IP header, or two for a packet in VXLAN. False is
- * certain; true means that the packet has to be parsed. The inner header's place is that of a frame without VLAN tag and an outer header
+ * The cheap question that nearly every packet of other flows ends at: one read of the IP header, or two for a packet in VXLAN or Geneve. False is
+ * certain; true means that the packet has to be parsed. The inner header's place is that of a frame without VLAN tag and outer headers
  * without options; anything else is parsed.
  */
 static __always_inline bool worth_parsing(const struct window *w)
@@ -113,7 +113,9 @@ static __always_inline bool worth_parsing(const struct window *w)
 		return false;
 	if (maybe_v4(h.ip.saddr) || maybe_v4(h.ip.daddr) || h.ip.protocol == IPPROTO_ICMP)
 		return true;
-	if (h.ip.protocol != IPPROTO_UDP || !is_vxlan_port(bpf_ntohs(h.dport)))
+	if (is_ip_in_ip(h.ip.protocol))
+		return true;
+	if (h.ip.protocol != IPPROTO_UDP || (!is_vxlan_port(bpf_ntohs(h.dport)) && h.dport != bpf_htons(GENEVE_PORT)))
 		return false;
 	if (!read_at(w, w->off + sizeof(h) + 8 + ETH_HLEN, &h.ip, sizeof(h.ip)))
 		return true;

@@ -49,13 +49,17 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_ICMP 1
+#define IPPROTO_IPIP 4
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_IPV6 41
 #define IPPROTO_ICMPV6 58
 #define IPPROTO_SCTP 132
 #define ETH_P_8021Q 0x8100
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
+#define ETH_P_TEB 0x6558
+#define GENEVE_PORT 6081 /* RFC 8926 */
 #define ETH_HLEN 14
 #define IFF_LOOPBACK 0x8
 #define IFNAMSIZ 16
@@ -89,8 +93,10 @@ struct net_device {
 };
 
 /* include/linux/skbuff.h */
+struct sock;
 struct sk_buff {
 	struct net_device *dev;
+	struct sock *sk;
 	char cb[48];
 	unsigned long _nfct;
 	unsigned int len;

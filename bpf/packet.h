@@ -12,7 +12,8 @@ struct packet {
 	u32 vni;
 	u16 ipid, icmp_seq, payload;
 	u8 tcp_flags, ttl, icmp_type, icmp_code;
-	u8 outer, has_about;
+	u8 outer; /* enum tunnel: what o is; 0 without */
+	u8 has_about;
 };
 
 /* Where the headers of a packet lie: offsets from skb->head. */
@@ -81,6 +82,11 @@ static __always_inline bool is_vxlan_port(u16 port)
 		if (cfg_vxlan_ports[i] && cfg_vxlan_ports[i] == port)
 			return true;
 	return false;
+}
+
+static __always_inline bool is_ip_in_ip(u8 proto)
+{
+	return proto == IPPROTO_IPIP || proto == IPPROTO_IPV6;
 }
 
 static __always_inline bool is_echo(const struct packet *p)
@@ -216,31 +222,70 @@ static __always_inline void parse_tcp(const struct window *w, u32 off, struct pa
 		p->payload = p->iplen - ip - hlen;
 }
 
-/* When the packet is VXLAN (RFC 7348: 8 bytes after UDP, then Ethernet), moves on to the packet inside it. */
-static __noinline int enter_vxlan(struct scratch *s, u32 l4)
+/* UDP tunnels end in Ethernet, mostly: whether an IP header follows the frame's header at off. */
+static __always_inline bool ip_in_frame(const struct window *w, u32 off)
 {
-	struct packet *p;
-	u32 vx[2];
 	u16 type;
+
+	return read_at(w, off + 12, &type, 2) && (type == bpf_htons(ETH_P_IP) || type == bpf_htons(ETH_P_IPV6));
+}
+
+/* VXLAN (RFC 7348): eight bytes after UDP, then Ethernet. */
+static __always_inline u32 vxlan_inner(const struct window *w, u32 l4, struct packet *p)
+{
+	u32 h[2];
+
+	if (!read_at(w, l4 + 8, h, sizeof(h)) || !(h[0] & bpf_htonl(0x08000000)) || !ip_in_frame(w, l4 + 16))
+		return 0;
+	p->vni = bpf_ntohl(h[1]) >> 8;
+	return l4 + 16 + ETH_HLEN;
+}
+
+/* Geneve (RFC 8926): eight bytes and options after UDP, then Ethernet or IP. */
+static __always_inline u32 geneve_inner(const struct window *w, u32 l4, struct packet *p)
+{
+	u32 h[2], off;
+	u16 type;
+
+	if (!read_at(w, l4 + 8, h, sizeof(h)))
+		return 0;
+	off = l4 + 16 + (bpf_ntohl(h[0]) >> 24 & 0x3f) * 4;
+	type = bpf_ntohl(h[0]) & 0xffff;
+	p->vni = bpf_ntohl(h[1]) >> 8;
+	if (type == ETH_P_TEB)
+		return ip_in_frame(w, off) ? off + ETH_HLEN : 0;
+	return type == ETH_P_IP || type == ETH_P_IPV6 ? off : 0;
+}
+
+/* When the packet carries another one, moves on to that: returns the kind of tunnel, 0 when it does not. */
+static __noinline u32 enter_tunnel(struct scratch *s, u32 l4)
+{
+	u32 kind = 0, inner = 0;
+	struct packet *p;
 
 	if (!s)
 		return 0;
 	p = &s->p;
-	if (!read_at(&s->w, l4 + 8, vx, sizeof(vx)) || !(vx[0] & bpf_htonl(0x08000000)))
-		return 0;
-	if (!read_at(&s->w, l4 + 16 + 12, &type, 2))
-		return 0;
-	if (type != bpf_htons(ETH_P_IP) && type != bpf_htons(ETH_P_IPV6))
+	if (is_ip_in_ip(p->t.proto)) {
+		kind = TUNNEL_IPIP;
+		inner = l4;
+	} else if (p->t.proto == IPPROTO_UDP && is_vxlan_port(p->t.dport)) {
+		kind = TUNNEL_VXLAN;
+		inner = vxlan_inner(&s->w, l4, p);
+	} else if (p->t.proto == IPPROTO_UDP && p->t.dport == GENEVE_PORT) {
+		kind = TUNNEL_GENEVE;
+		inner = geneve_inner(&s->w, l4, p);
+	}
+	if (!inner)
 		return 0;
 	p->o = p->t;
-	p->outer = 1;
-	p->vni = bpf_ntohl(vx[1]) >> 8;
-	s->w.off = l4 + 16 + ETH_HLEN;
-	return 1;
+	p->outer = kind;
+	s->w.off = inner;
+	return kind;
 }
 
 /*
- * Reads the packet at s->w.off and, when it is VXLAN, the packet inside it. Returns the offset of the transport header of the innermost
+ * Reads the packet at s->w.off and, when it is a tunnel's, the packet inside it. Returns the offset of the transport header of the innermost
  * packet, 0 when there is no IP packet with ports.
  */
 static __noinline u32 parse_packet(struct scratch *s)
@@ -251,9 +296,9 @@ static __noinline u32 parse_packet(struct scratch *s)
 		return 0;
 	__builtin_memset(&s->p, 0, sizeof(s->p));
 	l4 = parse_ip(s);
-	if (!l4 || !parse_ports(&s->w, l4, &s->p))
+	if (!l4 || (!is_ip_in_ip(s->p.t.proto) && !parse_ports(&s->w, l4, &s->p)))
 		return 0;
-	if (s->p.t.proto == IPPROTO_UDP && is_vxlan_port(s->p.t.dport) && enter_vxlan(s, l4)) {
+	if (enter_tunnel(s, l4)) {
 		l4 = parse_ip(s);
 		if (!l4 || !parse_ports(&s->w, l4, &s->p))
 			return 0;

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing for 'make demo' or 'make test' on Debian and Ubuntu; elsewhere it says what is missing.
+# Installs what is missing for 'make demo', 'make test' or 'make test-kernels' on Debian and Ubuntu; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?demo or test}
+what=${1:?demo, test or kernels}
 
 # go env reads go.mod: it fails when this Go is too old and cannot or may not fetch the one that go.mod names.
 check_go() {
@@ -49,6 +49,18 @@ done
 if command -v apt-get >/dev/null 2>&1 && [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then missing+=(ca-certificates); fi
 if [ ${#missing[@]} -gt 0 ]; then install "${missing[@]}"; fi
 check_go
+
+if [ "$what" != demo ]; then
+	# The guests of internal/vmtest: qemu, what unpacks kernels, and the commands that are copied into them.
+	declare -A guest=([qemu-system-x86_64]=qemu-system-x86 [busybox]=busybox-static [modprobe]=kmod [depmod]=kmod [xz]=xz-utils [ipvsadm]=ipvsadm [conntrack]=conntrack [tcpdump]=tcpdump
+		[setpriv]=util-linux [unshare]=util-linux [ldd]=libc-bin [tc]=iproute2 [ss]=iproute2)
+	wanted=()
+	for cmd in "${!guest[@]}"; do
+		command -v "$cmd" >/dev/null 2>&1 || wanted+=("${guest[$cmd]}")
+	done
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || wanted+=(debian-archive-keyring)
+	if [ ${#wanted[@]} -gt 0 ]; then install "${wanted[@]}"; fi
+fi
 
 if [ "$what" = test ]; then
 	compiler=() readers=()

@@ -14,7 +14,7 @@ while IFS= read -r line; do
 		case_name=${line#<!-- screen:}
 		case_name=${case_name% -->}
 		printf '%s\n```console\n$ sudo ./nettrace lab run %s\n' "$line" "$case_name" >>"$out"
-		./nettrace lab run "$case_name" 2>/dev/null </dev/null | sed 's/\(kernel [0-9.]*\)[^ ,]*/\1/' >>"$out"
+		./nettrace lab run "$case_name" 2>/dev/null </dev/null | sed 's/\(kernel [0-9][0-9.]*\)[^ ,]*/\1/' >>"$out"
 		printf '```\n' >>"$out"
 		inside=1
 		;;

@@ -44,6 +44,16 @@ static __always_inline bool same16(const u8 *a, const u8 *b)
 	return x[0] == y[0] && x[1] == y[1];
 }
 
+/* The kind of tunnel whose packet the key would be. */
+static __always_inline u32 tunnel_of(const struct lookup_key *k)
+{
+	if (is_ip_in_ip(k->proto))
+		return TUNNEL_IPIP;
+	if (k->proto != IPPROTO_UDP)
+		return 0;
+	return is_vxlan_port(k->dport) ? TUNNEL_VXLAN : k->dport == GENEVE_PORT ? TUNNEL_GENEVE : 0;
+}
+
 /* The packet of this CPU as it is now, parsed into s, when it is the one that the key asks a route for. */
 static __noinline int current_matches(const struct lookup_key *k, struct scratch *s)
 {
@@ -65,7 +75,7 @@ static __noinline int current_matches(const struct lookup_key *k, struct scratch
 	if (s->p.outer && same16(s->p.o.daddr, k->daddr) && same16(s->p.o.saddr, k->saddr))
 		return 1;
 	/* the outer packet of a tunnel: no header yet, but the key names its port */
-	return k->proto == IPPROTO_UDP && is_vxlan_port(k->dport) && s->p.t.dport != k->dport ? 2 : 0;
+	return tunnel_of(k) && !s->p.outer && (k->proto != s->p.t.proto || s->p.t.dport != k->dport) ? 2 : 0;
 }
 
 /* A lookup for a socket: with ports for a connection that is known, without the sender's while connect() still chooses them. */
@@ -155,8 +165,10 @@ static __always_inline struct event *route_event(u32 point, const struct lookup_
 		free_scratch(s);
 	if (!e)
 		return NULL;
-	if (m == 2)
+	if (m == 2) {
 		fill_key(&e->o, k);
+		e->o.pad = tunnel_of(k);
+	}
 	if (!m) {
 		fill_key(&e->t, k);
 		e->dir = dir;

@@ -17,6 +17,7 @@ import (
 
 	"github.com/nettrace-io/nettrace/internal/netns"
 	"github.com/nettrace-io/nettrace/pkg/lab"
+	"github.com/nettrace-io/nettrace/pkg/render"
 	"github.com/nettrace-io/nettrace/pkg/tracer"
 )
 
@@ -115,7 +116,7 @@ func labUp(ctx context.Context, s streams, name, prefix string) (err error) {
 	}
 	fmt.Fprintf(s.out, "The lab is up. Namespaces: %s\n", strings.Join(lab.ShortNames(), ", "))
 	if c.Name != "" {
-		fmt.Fprintf(s.out, "Broken: %s\nTry:    nettrace flow netns:%s %s --proto %s --probe %s\n", c.Title, l.NetNS(c.Probe.From), c.Probe.To, c.Probe.Proto, scopeFlags(l))
+		fmt.Fprintf(s.out, "Broken: %s\nTry:    nettrace flow netns:%s %s --proto %s --probe %s\n", render.Escape(c.Title), l.NetNS(c.Probe.From), render.Escape(c.Probe.To), render.Escape(c.Probe.Proto), scopeFlags(l))
 	}
 	fmt.Fprintf(s.out, "Remove it with: nettrace lab down --prefix %s\n", prefix)
 	return nil

@@ -76,7 +76,7 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 // runOne runs a case with its story on stdout.
 func runOne(ctx context.Context, s streams, o labRunOptions, c lab.Case) error {
 	if o.teach {
-		fmt.Fprintf(s.err, "%s: %s\n%s\n", c.Name, c.Title, c.Teaches)
+		fmt.Fprintf(s.err, "%s: %s\n%s\n", render.Escape(c.Name), render.Escape(c.Title), render.Escape(strings.TrimSpace(c.Teaches)))
 	}
 	wrong, err := runCase(ctx, s, o, c)
 	if ctx.Err() != nil { // what was seen until then is no answer to compare
@@ -168,13 +168,26 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	if err != nil {
 		return nil, err
 	}
-	return compare(c, v, see.journeys), nil
+	wrong = compare(c, v, see.journeys)
+	if see.functions {
+		wrong = append(missingHops(journey.Request, c.Expect.FunctionHops, see.journeys), wrong...)
+		wrong = append(missingHops(journey.Reply, c.Expect.FunctionReplyHops, see.journeys), wrong...)
+	}
+	return wrong, nil
 }
 
 // witness keeps the journeys of a run for the comparison.
 type witness struct {
 	render.Renderer
-	journeys []journey.Journey
+	journeys  []journey.Journey
+	functions bool // points at kernel functions are attached
+}
+
+func (w *witness) Start(st render.Start) error {
+	for _, p := range st.Points {
+		w.functions = w.functions || (p.Attached && p.Backend != tracer.BackendTracepoint)
+	}
+	return w.Renderer.Start(st)
 }
 
 func (w *witness) watch(r render.Renderer) render.Renderer {
@@ -218,8 +231,15 @@ func compare(c lab.Case, v *verdict.Verdict, js []journey.Journey) []string {
 		}
 	}
 	wrong = append(wrong, missingHops(journey.Request, e.Hops, js)...)
-	return append(wrong, missingHops(journey.Reply, e.ReplyHops, js)...)
+	wrong = append(wrong, missingHops(journey.Reply, e.ReplyHops, js)...)
+	if len(wrong) > 0 && v.LostEvents > 0 {
+		wrong = append(wrong, fmt.Sprintf("%d events %s", v.LostEvents, wereLost))
+	}
+	return wrong
 }
+
+// wereLost ends the sentence that explains a wrong verdict by lost events.
+const wereLost = "were lost, which can explain it"
 
 // missingHops checks that some journey in a direction has the hops in order. What is reported is the first hop that the best one lacks.
 func missingHops(d journey.Direction, want []string, js []journey.Journey) []string {

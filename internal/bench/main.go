@@ -2,11 +2,13 @@
 
 // Command bench measures nettrace on this machine: (a) decoding and assembling recorded events on one core, (b) what a tracer costs TCP
 // traffic across the lab's cross-node path, as a ratio to no tracer with the three settings taking turns in one run, and (c) how long it
-// takes from start to attached and from Ctrl-C to exit. Figures are for comparison within one run, not across machines.
+// takes from start to attached and from Ctrl-C to exit; then, in a guest with each kernel of the matrix, (d) what its programs take a run and
+// what it adds to packets of other flows, beside pwru in the same boot. Figures are for comparison within one run, not across machines.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -16,7 +18,15 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	for _, step := range []func(context.Context) error{decoding, throughput, startStop} {
+	only := flag.String("kernels", "5.10,6.1,6.12,7.x", "kernel lines to measure in guests; 'none' for this machine's own kernel only")
+	native := flag.Bool("native", true, "measure on this machine's own kernel")
+	flag.Parse()
+	steps := []func(context.Context) error{}
+	if *native {
+		steps = append(steps, decoding, throughput, startStop)
+	}
+	steps = append(steps, func(ctx context.Context) error { return kernels(ctx, *only) })
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			stop()

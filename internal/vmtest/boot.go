@@ -12,8 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Machine is a kernel with its user space, ready to boot.
@@ -93,8 +96,10 @@ type Job struct {
 	Files  map[string]string // path in the guest: file here
 	Script string            // a shell script, with its #! line
 	Line   func(string)      // gets each line of its output
-	CPUs   int               // default 2
-	MiB    int               // default 2048
+	// Silence is how long it may say nothing before it counts as hung; default 10 minutes.
+	Silence time.Duration
+	CPUs    int // default 2
+	MiB     int // default 2048
 }
 
 // ErrGuest says that the guest ended without telling how the job ended: it crashed, or was stopped.
@@ -119,11 +124,22 @@ func (m *Machine) Run(ctx context.Context, j Job) error {
 	if j.MiB == 0 {
 		j.MiB = 2048
 	}
+	if j.Silence == 0 {
+		j.Silence = 10 * time.Minute
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(j.Silence, func() { cancel(fmt.Errorf("it said nothing for %v", j.Silence)) })
+	defer watchdog.Stop()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", append(accelerator(),
 		"-m", strconv.Itoa(j.MiB), "-smp", strconv.Itoa(j.CPUs), "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none", "-nodefaults",
 		"-serial", "stdio", "-serial", "file:"+console, "-kernel", m.vmlinuz, "-initrd", initrd,
 		"-append", "console=ttyS1 panic=-1 rdinit=/init loglevel=4 mitigations=off")...)
 	cmd.Stderr = os.Stderr
+	// The guest ends with this process, whatever ends it. The signal comes when the starting thread ends, so it has to stay.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -131,13 +147,18 @@ func (m *Machine) Run(ctx context.Context, j Job) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the guest: %w", err)
 	}
-	code := readOutput(out, j.Line)
+	code := readOutput(out, func(line string) {
+		watchdog.Reset(j.Silence)
+		if j.Line != nil {
+			j.Line(line)
+		}
+	})
 	waited := cmd.Wait()
+	b, _ := os.ReadFile(console)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", ErrGuest, context.Cause(ctx))
+		return fmt.Errorf("%w: %w; its last messages: %s", ErrGuest, context.Cause(ctx), lastLines(string(b), 25))
 	case code < 0:
-		b, _ := os.ReadFile(console)
 		return fmt.Errorf("%w (%v); its last messages: %s", ErrGuest, waited, lastLines(string(b), 60))
 	case code > 0:
 		return &ExitError{code}

@@ -89,21 +89,27 @@ func (a *apt) run(ctx context.Context, dir, tool string, args ...string) (string
 	return string(out), nil
 }
 
-// newest asks the archive's index, because point releases vanish from it.
-func (a *apt) newest(ctx context.Context, k Kernel) (string, error) {
+// update reads the index of the given suites.
+func (a *apt) update(ctx context.Context, suites []string) error {
 	for _, d := range []string{"lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(a.dir, d), 0o755); err != nil {
-			return "", err
+			return err
 		}
 	}
 	var list strings.Builder
-	for _, s := range k.Suites {
+	for _, s := range suites {
 		fmt.Fprintf(&list, "deb [arch=amd64 signed-by=%s] %s\n", keyring, s)
 	}
 	if err := os.WriteFile(filepath.Join(a.dir, "sources.list"), []byte(list.String()), 0o644); err != nil {
-		return "", err
+		return err
 	}
-	if _, err := a.run(ctx, a.dir, "apt-get", "update"); err != nil {
+	_, err := a.run(ctx, a.dir, "apt-get", "update")
+	return err
+}
+
+// newest asks the archive's index, because point releases vanish from it.
+func (a *apt) newest(ctx context.Context, k Kernel) (string, error) {
+	if err := a.update(ctx, k.Suites); err != nil {
 		return "", err
 	}
 	out, err := a.run(ctx, a.dir, "apt-cache", "pkgnames", "linux-image-")
@@ -127,6 +133,8 @@ var numbers = regexp.MustCompile(`\d+`)
 
 // newer orders releases and paths that end in one by the numbers in them, the newest first.
 func newer(a, b string) int {
+	a, _, _ = strings.Cut(a, "-cloud") // the flavour's name has a number, too
+	b, _, _ = strings.Cut(b, "-cloud")
 	x, y := numbers.FindAllString(a, -1), numbers.FindAllString(b, -1)
 	for i := 0; i < len(x) && i < len(y); i++ {
 		if len(x[i]) != len(y[i]) {

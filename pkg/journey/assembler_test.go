@@ -418,3 +418,13 @@ func FuzzAssembler(f *testing.F) {
 		}
 	})
 }
+
+// The kernel tells that it sent an ICMP error without reading the packet's headers again: no change of addresses follows from that.
+func TestErrorAboutAPacketChangesNothing(t *testing.T) {
+	sent := tracer.Event{Time: 2 * ms, ID: 7, Point: tracer.PointICMP, Dir: tracer.DirRequest, NetNS: 2, Dev: "cni0", ICMPType: 3, ICMPCode: 3}
+	sent.Tuple.Src, sent.Tuple.Dst = netip.IPv4Unspecified(), netip.IPv4Unspecified()
+	js := play(Options{}, ev(1, tracer.PointRX, 2, "cni0", "bridge"), sent, dropped2(3, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_forward"))
+	if got := stages(&js[0]); got != "bridge drop = rejected" || js[0].Hops[1].ICMP != "port unreachable" {
+		t.Errorf("%s, ICMP %q", got, js[0].Hops[1].ICMP)
+	}
+}

@@ -41,9 +41,13 @@ func sentence(j *Journey, i int) string {
 		return fmt.Sprintf("waits for the MAC address of %s on %s", h.Route.Gateway, h.Route.OIF)
 	case StageTunnel:
 		if h.Tunnel.Op == "decap" {
-			return fmt.Sprintf("taken out of VXLAN VNI %d", h.Tunnel.VNI)
+			return "taken out of " + h.Tunnel.name()
 		}
-		return fmt.Sprintf("put into VXLAN VNI %d, %s to %s", h.Tunnel.VNI, h.Tunnel.Outer.Src, endpoint(h.Tunnel.Outer.Dst, h.Tunnel.Outer.Dport))
+		to := h.Tunnel.Outer.Dst.String()
+		if h.Tunnel.Outer.Dport != 0 {
+			to = endpoint(h.Tunnel.Outer.Dst, h.Tunnel.Outer.Dport)
+		}
+		return fmt.Sprintf("put into %s, %s to %s", h.Tunnel.name(), h.Tunnel.Outer.Src, to)
 	case StageQdisc:
 		return "waits in the queue of " + h.Dev
 	case StageSocket:
@@ -54,11 +58,32 @@ func sentence(j *Journey, i int) string {
 	return string(h.Stage)
 }
 
+// name is "VXLAN VNI 1", "Geneve VNI 5" or "IP-in-IP".
+func (t *Tunnel) name() string {
+	if t.Type == "ipip" {
+		return "IP-in-IP"
+	}
+	return fmt.Sprintf("%s VNI %d", tunnelWords[t.Type], t.VNI)
+}
+
+var tunnelWords = map[string]string{"vxlan": "VXLAN", "geneve": "Geneve", "ipip": "IP-in-IP"}
+
+// inside names the tunnel that a packet is in at a device; its outer packet tells which.
+func inside(h *Hop) string {
+	switch {
+	case h.Outer.Dport == 0:
+		return "IP-in-IP"
+	case h.Outer.Dport == 6081:
+		return "Geneve"
+	}
+	return "VXLAN"
+}
+
 func transmitted(h *Hop) string {
 	switch {
 	case h.Outer != nil:
-		return fmt.Sprintf("sent out of %s inside VXLAN", h.Dev)
-	case h.DevKind == "vxlan":
+		return fmt.Sprintf("sent out of %s inside %s", h.Dev, inside(h))
+	case tunnelKinds[h.DevKind]:
 		return fmt.Sprintf("handed to the tunnel device %s", h.Dev)
 	case h.DevKind == "loopback":
 		return "sent over loopback"
@@ -69,8 +94,8 @@ func transmitted(h *Hop) string {
 func received(h *Hop) string {
 	switch {
 	case h.Outer != nil:
-		return fmt.Sprintf("received at %s inside VXLAN", h.Dev)
-	case h.DevKind == "vxlan":
+		return fmt.Sprintf("received at %s inside %s", h.Dev, inside(h))
+	case tunnelKinds[h.DevKind]:
 		return fmt.Sprintf("comes out of the tunnel device %s", h.Dev)
 	}
 	return fmt.Sprintf("received at %s (%s)", h.Dev, h.DevKind)
@@ -252,3 +277,6 @@ var stepWords = map[string]string{
 	"no-server": "IPVS has no real server", "invalid": "conntrack calls it INVALID", "hairpin": "the bridge does not send it back to the port that it came from",
 	"fdb-miss": "the tunnel device knows no remote for it",
 }
+
+// tunnelKinds are the rtnl_link_ops kinds of tunnel devices.
+var tunnelKinds = map[string]bool{"vxlan": true, "geneve": true, "ipip": true, "sit": true, "gre": true}

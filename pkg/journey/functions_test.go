@@ -4,378 +4,235 @@ package journey
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/nettrace-io/nettrace/pkg/tracer"
 )
 
-// The hooks of enum nf_inet_hooks.
-const (
-	preRouting = iota
-	input
-	forward
-	output
-	postRouting
-)
-
-// point is the number of a kernel function.
-func point(t *testing.T, name string) tracer.Point {
-	t.Helper()
-	for i := range tracer.Functions {
-		if tracer.Functions[i].Name == name {
-			return tracer.Functions[i].Point
+// called is the event of a kernel function for the packet of ev, in namespace 2.
+func called(at uint64, function string, change ...func(*tracer.Event)) tracer.Event {
+	e := tracer.Event{Time: at * ms, ID: 7, Dir: tracer.DirRequest, NetNS: 2, Ifindex: 24, Dev: "cni0"}
+	for _, f := range tracer.Functions {
+		if f.Name == function {
+			e.Point = f.Point
 		}
 	}
-	t.Fatalf("%s is no point", name)
-	return 0
-}
-
-// call is a kernel function that is called with the packet of ev.
-func call(t *testing.T, at uint64, name string, netns uint32, dev string) tracer.Event {
-	t.Helper()
-	e := tracer.Event{Time: at * ms, ID: 7, Point: point(t, name), Dir: tracer.DirRequest, NetNS: netns, Dev: dev}
-	if dev != "" {
-		e.Ifindex = netns*10 + uint32(len(dev))
+	if e.Point == 0 {
+		panic("no function " + function)
+	}
+	for _, c := range change {
+		c(&e)
 	}
 	return e
 }
 
-func hookCall(t *testing.T, at uint64, pf, hook uint32) tracer.Event {
-	e := call(t, at, "nf_hook_slow", 2, "veth1")
-	e.PF, e.Hook = pf, hook
-	return e
+func inHook(hook uint32) func(*tracer.Event) {
+	return func(e *tracer.Event) { e.PF, e.Hook = nfIPv4, hook }
 }
 
-func tableCall(t *testing.T, at uint64, table string, hook uint32) tracer.Event {
-	e := call(t, at, "ipt_do_table", 2, "veth1")
-	e.PF, e.Hook, e.Table = nfIPv4, hook, table
-	return e
+func ofTable(table, chain string) func(*tracer.Event) {
+	return func(e *tracer.Event) { e.Table, e.Chain = table, chain }
 }
 
-// tracked gives an event a conntrack entry for the packet of ev.
-func entry(e tracer.Event, info uint8, status uint32) tracer.Event {
-	e.HasCT, e.CTInfo, e.CTStatus = true, info, status
-	e.CTOrig, e.CTReply = syn(vip, 80), syn(vip, 80).Reverse()
-	return e
-}
-
-// one plays a single packet's events.
-func one(t *testing.T, o Options, events ...tracer.Event) *Journey {
-	t.Helper()
-	js := play(o, events...)
-	if len(js) != 1 {
-		t.Fatalf("%d journeys", len(js))
+// withCT gives the event a conntrack entry whose replies come from the server.
+func withCT(info uint8) func(*tracer.Event) {
+	return func(e *tracer.Event) {
+		e.HasCT, e.CTInfo = true, info
+		e.CTOrig = syn(vip, 80)
+		e.CTReply = tracer.Tuple{Src: server, Sport: 8080, Dst: pod, Dport: 40000, Proto: tracer.ProtoTCP}
 	}
-	Describe(&js[0])
-	return &js[0]
 }
 
-// find is the first hop of a stage, an empty one when there is none.
-func find(j *Journey, s Stage) *Hop {
+func dropped2(at uint64, location, reason string, stack ...string) tracer.Event {
+	e := ev(at, tracer.PointDrop, 2, "cni0", "bridge")
+	e.Location, e.Reason, e.Stack = location, reason, stack
+	return e
+}
+
+// steps is a journey in short: stage, step, hook, tables, verdict, reason.
+func steps(j *Journey) string {
+	var out []string
 	for i := range j.Hops {
-		if j.Hops[i].Stage == s {
-			return &j.Hops[i]
+		h := &j.Hops[i]
+		var words []string
+		for _, w := range []string{string(h.Stage), h.Step, h.Hook, strings.Join(h.Tables, "+"), h.Verdict, h.Reason} {
+			if w != "" {
+				words = append(words, w)
+			}
 		}
-	}
-	return &Hop{}
-}
-
-func dropped1(at uint64, reason, location string, stack ...string) tracer.Event {
-	e := ev(at, tracer.PointDrop, 2, "veth1", "veth")
-	e.Reason, e.Location, e.Stack = reason, location, stack
-	return e
-}
-
-func TestAHookIsAcceptedWhenThePacketIsSeenBehindIt(t *testing.T) {
-	rx := ev(1, tracer.PointRX, 2, "veth1", "veth")
-	start := []tracer.Event{rx, hookCall(t, 2, nfIPv4, forward), tableCall(t, 3, "mangle", forward), tableCall(t, 4, "filter", forward), tableCall(t, 4, "filter", forward)}
-	fib := ev(5, tracer.PointFIB, 2, "veth1", "veth")
-	fib.OIF, fib.RouteTable = "eth0", 254
-	for _, tc := range []struct {
-		name   string
-		behind tracer.Event
-		want   string
-	}{
-		{"the next hook", hookCall(t, 5, nfIPv4, postRouting), "accept"},
-		{"a device", ev(5, tracer.PointTX, 2, "eth0", "phys"), "accept"},
-		{"a function outside of netfilter", call(t, 5, "ip_do_fragment", 2, "veth1"), "accept"},
-		{"a route that a rule asked for", fib, ""},
-		{"an ICMP error that a rule sent", ev(5, tracer.PointICMP, 2, "veth1", "veth"), ""},
-		{"its drop", dropped1(5, "NETFILTER_DROP", "nf_hook_slow", "nf_hook_slow", "ip_forward"), "drop"},
-		{"a drop elsewhere", dropped1(5, "IP_INNOROUTES", "ip_error", "ip_error"), ""},
-	} {
-		j := one(t, Options{}, append(slices.Clone(start), tc.behind)...)
-		h := find(j, StageNetfilter)
-		if h.Verdict != tc.want || h.Hook != "FORWARD" || h.Family != "ip" || strings.Join(h.Tables, " ") != "mangle filter" || h.Step != "hook" {
-			t.Errorf("behind it %s: %+v, want verdict %q", tc.name, h, tc.want)
+		if h.CT != nil && h.Stage == StageConntrack {
+			words = append(words, h.CT.State)
 		}
+		out = append(out, strings.Join(words, " "))
 	}
-	j := one(t, Options{}, append(slices.Clone(start), ev(5, tracer.PointTX, 2, "eth0", "phys"))...)
-	if got := find(j, StageNetfilter).What; got != "netfilter ip FORWARD (mangle, filter): accept" {
-		t.Errorf("sentence %q", got)
-	}
-	if got := stages(j); got != "device-rx netfilter device-tx = left-node" {
-		t.Error(got)
-	}
+	return strings.Join(out, "; ") + " = " + string(j.End)
 }
 
-func TestHookNames(t *testing.T) {
-	for _, tc := range []struct {
-		pf, hook uint32
-		want     string
-	}{
-		{nfIPv4, preRouting, "PREROUTING"}, {nfIPv4, input, "INPUT"}, {nfIPv6, forward, "FORWARD"}, {nfIPv6, output, "OUTPUT"}, {nfIPv4, postRouting, "POSTROUTING"},
-		{nfNetdev, 0, "ingress"}, {nfNetdev, 1, "egress"}, {nfIPv4, 99, ""},
-	} {
-		if got := hookName(tc.pf, tc.hook); got != tc.want {
-			t.Errorf("family %d hook %d: %q, want %q", tc.pf, tc.hook, got, tc.want)
-		}
-	}
-}
+func rx(at uint64) tracer.Event { return ev(at, tracer.PointRX, 2, "cni0", "bridge") }
+func tx(at uint64) tracer.Event { return ev(at, tracer.PointTX, 2, "eth0", "phys") }
 
-func TestABridgesHookIsToldOnlyForItsRules(t *testing.T) {
-	rx, tx := ev(1, tracer.PointRX, 2, "veth1", "veth"), ev(9, tracer.PointTX, 2, "veth2", "veth")
-	bare := hookCall(t, 2, nfBridge, preRouting)
-	if got := stages(one(t, Options{}, rx, bare, tx)); got != "device-rx device-tx = left-node" {
-		t.Errorf("without rules: %s", got)
+// What functions tell, in the order in which the kernel calls them.
+func TestFunctions(t *testing.T) {
+	listener := func(value, limit int64) func(*tracer.Event) {
+		return func(e *tracer.Event) { e.Value, e.Limit = value, limit }
 	}
-	chain := call(t, 3, "nft_do_chain", 2, "veth1")
-	chain.Table, chain.Chain = "filter", "forward"
-	h := find(one(t, Options{}, rx, bare, chain, tx), StageNetfilter)
-	if h.What != "netfilter rules (filter/forward): accept" || h.Hook != "" {
-		t.Errorf("with an nftables chain: %+v", h)
+	words := func(s string) func(*tracer.Event) { return func(e *tracer.Event) { e.Words = s } }
+	port := func(name string, index uint32) func(*tracer.Event) {
+		return func(e *tracer.Event) { e.OutDev, e.OutIndex = name, index }
 	}
-}
-
-func TestIptablesFromAnotherHookIsAnotherHop(t *testing.T) {
-	j := one(t, Options{}, ev(1, tracer.PointRX, 2, "veth1", "veth"), hookCall(t, 2, nfIPv4, preRouting), tableCall(t, 3, "nat", preRouting),
-		tableCall(t, 4, "filter", forward), ev(5, tracer.PointTX, 2, "eth0", "phys"))
-	if got := stages(j); got != "device-rx netfilter netfilter device-tx = left-node" || j.Hops[2].Hook != "FORWARD" || strings.Join(j.Hops[2].Tables, "") != "filter" {
-		t.Errorf("%s, %+v", got, j.Hops[2])
-	}
-}
-
-func TestAHooksTablesAreBounded(t *testing.T) {
-	events := []tracer.Event{ev(1, tracer.PointRX, 2, "veth1", "veth"), hookCall(t, 2, nfIPv4, forward)}
-	for i := range 100 {
-		events = append(events, tableCall(t, 3, "t"+string(rune('a'+i%26))+string(rune('a'+i/26)), forward))
-	}
-	if n := len(find(one(t, Options{}, events...), StageNetfilter).Tables); n != 32 {
-		t.Errorf("%d tables are kept", n)
-	}
-}
-
-func TestConntrackShowsInTheNextEvent(t *testing.T) {
-	rx, lookup := ev(1, tracer.PointRX, 2, "veth1", "veth"), call(t, 3, "nf_conntrack_in", 2, "veth1")
-	hook, next := hookCall(t, 2, nfIPv4, preRouting), tableCall(t, 5, "nat", preRouting)
-	invalid := call(t, 4, "nf_ct_l4proto_log_invalid", 2, "veth1")
-	invalid.Words = "invalid state"
-	untracked := next
-	untracked.CTInfo = ctUntracked
-	full := call(t, 4, "early_drop", 2, "veth1")
+	consumed := ev(9, tracer.PointConsume, 2, "", "")
+	consumed.HasPacket, consumed.Tuple = false, tracer.Tuple{}
 	for _, tc := range []struct {
 		name   string
 		events []tracer.Event
-		state  string
-		step   string
-		what   string
+		want   string
 	}{
-		{"new", []tracer.Event{entry(next, 2, 0)}, "NEW", "lookup", "conntrack: NEW"},
-		{"established", []tracer.Event{entry(next, 0, 8)}, "ESTABLISHED", "lookup", "conntrack: ESTABLISHED"},
-		{"a reply", []tracer.Event{entry(next, 3, 8)}, "ESTABLISHED", "lookup", "conntrack: ESTABLISHED"},
-		{"related", []tracer.Event{entry(next, 1, 8)}, "RELATED", "lookup", "conntrack: RELATED"},
-		{"invalid", []tracer.Event{invalid, next}, "INVALID", "lookup", "conntrack: INVALID, invalid state"},
-		{"invalid without words", []tracer.Event{next}, "INVALID", "lookup", "conntrack: INVALID"},
-		{"untracked", []tracer.Event{untracked}, "UNTRACKED", "lookup", "conntrack: UNTRACKED"},
-		{"the table is full", []tracer.Event{full, next}, "", "table-full", "conntrack: no entry, the table is full"},
-		{"the table was full and an old entry went", []tracer.Event{full, entry(next, 2, 0)}, "NEW", "lookup", "conntrack: NEW"},
+		{"a hook is passed when the packet is seen behind it",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(2)), called(3, "ipt_do_table", inHook(2), ofTable("mangle", "")), called(4, "ipt_do_table", inHook(2), ofTable("filter", "")), tx(5)},
+			"bridge; netfilter hook FORWARD mangle+filter accept; device-tx = left-node"},
+		{"nftables chains",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(0)), called(3, "nft_do_chain", ofTable("kube-proxy", "nat-prerouting")), tx(5)},
+			"bridge; netfilter hook PREROUTING kube-proxy/nat-prerouting accept; device-tx = left-node"},
+		{"a bridge's own hook without rules is no step",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", func(e *tracer.Event) { e.PF = nfBridge }), tx(5)}, "bridge; device-tx = left-node"},
+		{"a new connection",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(0)), called(3, "nf_conntrack_in", inHook(0)), called(4, "ipt_do_table", inHook(0), ofTable("nat", ""), withCT(2)), tx(5)},
+			"bridge; netfilter hook PREROUTING nat accept; conntrack lookup PREROUTING NEW; device-tx = left-node"},
+		{"a connection is entered into the table",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(4), withCT(2)), called(3, "__nf_conntrack_confirm", withCT(2)), tx(5)},
+			"bridge; netfilter hook POSTROUTING accept; conntrack confirm NEW; device-tx = left-node"},
+		{"INVALID and dropped by a rule",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(0)), called(3, "nf_conntrack_in"), called(4, "nf_ct_l4proto_log_invalid", words("packet out of window")),
+				called(5, "nf_hook_slow", inHook(2)), called(6, "ipt_do_table", inHook(2), ofTable("filter", "")), dropped2(7, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_forward")},
+			"bridge; netfilter hook PREROUTING accept; conntrack lookup PREROUTING INVALID; netfilter hook FORWARD filter drop; drop FORWARD drop NETFILTER_DROP = dropped"},
+		{"the conntrack table is full",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(0)), called(3, "nf_conntrack_in"), called(4, "early_drop"), dropped2(5, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_rcv")},
+			"bridge; netfilter hook PREROUTING drop; conntrack table-full PREROUTING; drop conntrack-full PREROUTING drop NETFILTER_DROP = dropped"},
+		{"an entry went and the packet passes",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(0)), called(3, "nf_conntrack_in"), called(4, "early_drop"), called(5, "ipt_do_table", inHook(0), ofTable("nat", ""), withCT(2)), tx(6)},
+			"bridge; netfilter hook PREROUTING nat accept; conntrack lookup PREROUTING NEW; device-tx = left-node"},
+		{"the entry could not be inserted",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(4), withCT(2)), called(3, "__nf_conntrack_confirm", withCT(2)), dropped2(4, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_output")},
+			"bridge; netfilter hook POSTROUTING drop; drop insert-failed POSTROUTING drop NETFILTER_DROP = dropped"},
+		{"NFQUEUE", []tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(2)), called(3, "nf_queue")}, "bridge; netfilter hook FORWARD; netfilter queue FORWARD queue = open"},
+		{"IPVS without a real server",
+			[]tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(1)), called(3, "ip_vs_leave"), dropped2(4, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_local_deliver")},
+			"bridge; netfilter hook INPUT drop; ipvs no-server; drop no-server INPUT drop NETFILTER_DROP = dropped"},
+		{"forwarded by a bridge, flooded by a bridge", []tracer.Event{rx(1), called(2, "br_forward", port("veth1", 9)), called(3, "br_flood"), tx(4)}, "bridge; bridge port; bridge flood; device-tx = left-node"},
+		{"hairpin refused", []tracer.Event{rx(1), called(2, "br_forward", port("cni0", 24)), dropped2(3, "br_forward", "NOT_SPECIFIED")}, "bridge; bridge port; drop hairpin drop NOT_SPECIFIED = dropped"},
+		{"another port and a drop in the bridge is no hairpin", []tracer.Event{rx(1), called(2, "br_forward", port("veth1", 9)), dropped2(3, "br_forward", "NOT_SPECIFIED")},
+			"bridge; bridge port; drop drop NOT_SPECIFIED = dropped"},
+		{"a VXLAN device without a remote, which ends as if it were well", []tracer.Event{rx(1), called(2, "vxlan_xmit"), consumed}, "bridge; drop fdb-miss drop inferred:NO_TX_TARGET = dropped"},
+		{"a VXLAN device that sends", []tracer.Event{rx(1), called(2, "vxlan_xmit"), called(3, "vxlan_xmit_one"), consumed}, "bridge = open"},
+		{"a full accept queue", []tracer.Event{rx(1), called(2, "tcp_v4_rcv"), called(3, "tcp_conn_request", listener(2, 1)), consumed}, "bridge; drop accept-queue-full drop = dropped"},
+		{"an accept queue with a place", []tracer.Event{rx(1), called(2, "ip_local_deliver"), called(3, "tcp_conn_request", listener(1, 1)), consumed}, "bridge; socket = delivered"},
+		{"released at its socket", []tracer.Event{rx(1), called(2, "ip_local_deliver"), called(3, "tcp_v4_rcv"), called(4, "skb_release_head_state")}, "bridge; socket = delivered"},
+		{"cut into fragments", []tracer.Event{rx(1), called(2, "ip_do_fragment"), tx(3)}, "bridge; fragment fragment; device-tx = left-node"},
+		{"redirected by tc", []tracer.Event{rx(1), called(2, "skb_do_redirect"), tx(3)}, "bridge; tc redirect; device-tx = left-node"},
+		{"a rule's TCP reset", []tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(2)), called(3, "nf_send_reset"), dropped2(4, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_forward")},
+			"bridge; netfilter hook FORWARD drop; drop FORWARD reject NETFILTER_DROP = rejected"},
+		{"a rule's ICMP error, told by the function", []tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(2)), called(3, "__icmp_send", listener(3, 3)), dropped2(4, "nf_hook_slow", "", "nf_hook_slow", "ip_forward")},
+			"bridge; netfilter hook FORWARD drop; drop FORWARD reject inferred:NETFILTER_DROP = rejected"},
+		{"a function of a packet that nobody saw begins nothing", []tracer.Event{called(1, "nf_hook_slow", inHook(2))}, ""},
 	} {
-		h := find(one(t, Options{}, append([]tracer.Event{rx, hook, lookup}, tc.events...)...), StageConntrack)
-		state := ""
-		if h.CT != nil {
-			state = h.CT.State
+		js := play(Options{}, tc.events...)
+		got := ""
+		if len(js) == 1 {
+			got = steps(&js[0])
 		}
-		if state != tc.state || h.Step != tc.step || h.What != tc.what || h.Func != "nf_conntrack_in" || h.Hook != "PREROUTING" || h.T != int64(2*ms) {
-			t.Errorf("%s: %+v, state %q", tc.name, h, state)
+		if got != tc.want || len(js) > 1 {
+			t.Errorf("%s:\ngot  %s\nwant %s", tc.name, got, tc.want)
+		}
+		for i := range js {
+			Describe(&js[i])
+			for _, h := range js[i].Hops {
+				if h.What == "" || h.What == string(h.Stage) {
+					t.Errorf("%s: stage %s says %q", tc.name, h.Stage, h.What)
+				}
+			}
 		}
 	}
 }
 
-func TestAConnectionIsEnteredBehindItsHook(t *testing.T) {
-	rx, confirm := ev(1, tracer.PointRX, 2, "veth1", "veth"), call(t, 3, "__nf_conntrack_confirm", 2, "veth1")
-	j := one(t, Options{}, rx, hookCall(t, 2, nfIPv4, postRouting), confirm, ev(4, tracer.PointTX, 2, "eth0", "phys"))
-	if h := find(j, StageConntrack); stages(j) != "device-rx netfilter conntrack device-tx = left-node" || h.Step != "confirm" || h.What != "conntrack: the connection is entered into the table" {
-		t.Errorf("%s, %+v", stages(j), h)
+// nf_nat_manip_pkt tells where a packet is rewritten, and the entry to what; the reply is put back.
+func TestRewriting(t *testing.T) {
+	dnat := called(2, "nf_nat_manip_pkt", withCT(2), func(e *tracer.Event) { e.Value = 1 })
+	after := tx(3)
+	after.Tuple = tracer.Tuple{Src: pod, Sport: 40000, Dst: server, Dport: 8080, Proto: tracer.ProtoTCP}
+	js := play(Options{Backends: map[string]string{"nf_nat_manip_pkt": tracer.BackendKprobe}}, rx(1), dnat, after)
+	if got := stages(&js[0]); got != "bridge nat device-tx = left-node" {
+		t.Fatal(got)
 	}
-	j = one(t, Options{}, rx, hookCall(t, 2, nfIPv4, postRouting), confirm, dropped1(4, "NETFILTER_DROP", "nf_hook_slow", "nf_hook_slow", "ip_output"))
-	if got := stages(j); got != "device-rx netfilter drop = dropped" {
-		t.Errorf("one that could not be entered: %s", got)
+	if h := js[0].Hops[1]; h.Func != "nf_nat_manip_pkt" || h.Backend != tracer.BackendKprobe || h.NAT.From != "10.96.0.80:80" || h.NAT.To != "10.244.2.20:8080" || h.NAT.Undo || h.T != int64(ms) {
+		t.Errorf("%+v %+v", h, *h.NAT)
+	}
+
+	back := ev(1, tracer.PointRX, 2, "flannel.1", "vxlan")
+	back.Dir, back.Tuple = tracer.DirReply, tracer.Tuple{Src: server, Sport: 8080, Dst: pod, Dport: 40000, Proto: tracer.ProtoTCP}
+	undo := called(2, "nf_nat_manip_pkt", withCT(3), func(e *tracer.Event) { e.Value, e.Limit, e.Dir = 0, 1, tracer.DirReply })
+	js = play(Options{}, back, undo)
+	if h := js[0].Hops[1]; h.NAT == nil || !h.NAT.Undo || h.NAT.Type != "dnat" || h.NAT.To != "10.96.0.80:80" {
+		t.Errorf("%+v", h)
 	}
 }
 
-// natEvent is a call of nf_nat_manip_pkt: side 0 is the source, 1 the destination; reply is the direction.
-func natEvent(t *testing.T, at uint64, side, reply int64, orig, answer tracer.Tuple) tracer.Event {
-	e := call(t, at, "nf_nat_manip_pkt", 2, "veth1")
-	e.HasCT, e.CTInfo, e.CTOrig, e.CTReply, e.Value, e.Limit = true, 2, orig, answer, side, reply
-	return e
-}
-
-func TestRewritingTellsOldAndNew(t *testing.T) {
+// The rule that chose the new address gives the translation its name.
+func TestKindsOfTranslation(t *testing.T) {
 	node := netip.MustParseAddr("192.168.50.1")
-	rx := ev(1, tracer.PointRX, 2, "veth1", "veth")
-	orig := syn(vip, 80)
-	answer := tracer.Tuple{Src: server, Sport: 8080, Dst: node, Dport: 61000, Proto: tracer.ProtoTCP}
-	for _, tc := range []struct {
-		name   string
-		events []tracer.Event
-		want   string
-		kind   string
-	}{
-		{"destination", []tracer.Event{natEvent(t, 2, 1, 0, orig, answer)}, "DNAT: destination 10.96.0.80:80 becomes 10.244.2.20:8080", "dnat"},
-		{"source", []tracer.Event{natEvent(t, 2, 0, 0, orig, answer)}, "SNAT: source 10.244.1.10:40000 becomes 192.168.50.1:61000", "snat"},
-		{"masquerade", []tracer.Event{call(t, 2, "nf_nat_masquerade_ipv4", 2, ""), natEvent(t, 3, 0, 0, orig, answer)}, "MASQUERADE: source 10.244.1.10:40000 becomes 192.168.50.1:61000", "masquerade"},
-		{"redirect", []tracer.Event{call(t, 2, "nf_nat_redirect_ipv4", 2, ""), natEvent(t, 3, 1, 0, orig, answer)}, "REDIRECT: destination 10.96.0.80:80 becomes 10.244.2.20:8080", "redirect"},
-		{"a masquerade rule translates no destination", []tracer.Event{call(t, 2, "nf_nat_masquerade_ipv4", 2, ""), natEvent(t, 3, 1, 0, orig, answer)}, "DNAT: destination 10.96.0.80:80 becomes 10.244.2.20:8080", "dnat"},
-		{"nothing to change", []tracer.Event{natEvent(t, 2, 1, 0, orig, orig.Reverse())}, "", ""},
-		{"without an entry", []tracer.Event{call(t, 2, "nf_nat_manip_pkt", 2, "veth1")}, "", ""},
-	} {
-		h := find(one(t, Options{}, append([]tracer.Event{rx}, tc.events...)...), StageNAT)
-		kind := ""
-		if h.NAT != nil {
-			kind = h.NAT.Type
-		}
-		if h.What != tc.want || kind != tc.kind || (kind != "" && h.Func != "nf_nat_manip_pkt") {
-			t.Errorf("%s: %q by %s, type %q", tc.name, h.What, h.Func, kind)
-		}
+	after := tx(4)
+	after.Tuple = tracer.Tuple{Src: node, Sport: 61000, Dst: vip, Dport: 80, Proto: tracer.ProtoTCP}
+	js := play(Options{}, rx(1), called(2, "nf_nat_masquerade_ipv4"), after)
+	if h := js[0].Hops[1]; h.NAT == nil || h.NAT.Type != "masquerade" || h.NAT.To != "192.168.50.1:61000" {
+		t.Errorf("%+v", h)
 	}
-}
-
-func TestRewritingIsToldOnce(t *testing.T) {
-	answer := tracer.Tuple{Src: server, Sport: 8080, Dst: pod, Dport: 40000, Proto: tracer.ProtoTCP}
-	tx := ev(3, tracer.PointTX, 2, "eth0", "phys")
-	tx.Tuple = answer.Reverse()
-	j := one(t, Options{Backends: map[string]string{"nf_nat_manip_pkt": tracer.BackendKprobe}}, ev(1, tracer.PointRX, 2, "veth1", "veth"), natEvent(t, 2, 1, 0, syn(vip, 80), answer), tx)
-	if got := stages(j); got != "device-rx nat device-tx = left-node" || j.Hops[1].Backend != tracer.BackendKprobe {
-		t.Errorf("%s by %s", got, j.Hops[1].Backend)
-	}
-	if got := j.TupleAt(2); got.Dst != server || got.Dport != 8080 {
-		t.Errorf("at the end %+v", got)
-	}
-}
-
-func TestAReplysAddressesAreTranslatedBack(t *testing.T) {
-	answer := tracer.Tuple{Src: server, Sport: 8080, Dst: pod, Dport: 40000, Proto: tracer.ProtoTCP}
-	rx := ev(1, tracer.PointRX, 2, "flannel.1", "vxlan")
-	rx.Dir, rx.Tuple = tracer.DirReply, answer
-	back := natEvent(t, 2, 0, 1, syn(vip, 80), answer)
-	back.CTInfo = ctIsReply
-	h := find(one(t, Options{}, rx, back), StageNAT)
-	if h.What != "DNAT undone: source 10.244.2.20:8080 becomes 10.96.0.80:80 again" {
-		t.Errorf("%q", h.What)
-	}
-	rx.Tuple.Dst, rx.Tuple.Dport = netip.MustParseAddr("192.168.50.1"), 61000
-	back = natEvent(t, 2, 1, 1, syn(server, 8080), rx.Tuple)
-	back.CTInfo = ctIsReply
-	if h = find(one(t, Options{}, rx, back), StageNAT); h.What != "SNAT undone: destination 192.168.50.1:61000 becomes 10.244.1.10:40000 again" {
-		t.Errorf("%q", h.What)
+	after.Tuple = tracer.Tuple{Src: pod, Sport: 40000, Dst: node, Dport: 15001, Proto: tracer.ProtoTCP}
+	js = play(Options{}, rx(1), called(2, "nf_nat_redirect_ipv4"), after)
+	if h := js[0].Hops[1]; h.NAT == nil || h.NAT.Type != "redirect" || h.NAT.To != "192.168.50.1:15001" {
+		t.Errorf("%+v", h)
 	}
 }
 
 func TestIPVS(t *testing.T) {
-	rx := ev(1, tracer.PointRX, 2, "veth1", "veth")
-	for name, method := range map[string]string{"ip_vs_nat_xmit": "masquerading", "ip_vs_tunnel_xmit": "tunneling", "ip_vs_dr_xmit": "direct routing"} {
-		e := call(t, 4, name, 2, "veth1")
-		e.Virtual, e.Backend = syn(vip, 80), syn(server, 8080)
-		h := find(one(t, Options{}, rx, hookCall(t, 2, nfIPv4, input), call(t, 3, "ip_vs_schedule", 2, "veth1"), e, ev(5, tracer.PointTX, 2, "eth0", "phys")), StageIPVS)
-		if h.IPVS == nil || *h.IPVS != (IPVS{Method: method, Virtual: "10.96.0.80:80", Server: "10.244.2.20:8080"}) || h.Step != "real-server" ||
-			h.What != "IPVS: 10.96.0.80:80 goes to the real server 10.244.2.20:8080 ("+method+")" {
-			t.Errorf("%s: %+v", name, h)
-		}
-	}
-	j := one(t, Options{}, rx, hookCall(t, 2, nfIPv4, input), call(t, 3, "ip_vs_leave", 2, "veth1"), dropped1(4, "", "nf_hook_slow", "nf_hook_slow", "ip_local_deliver"))
-	last := j.Hops[len(j.Hops)-1]
-	if h := find(j, StageIPVS); h.What != "IPVS has no real server for it" || h.Step != "no-server" || last.Step != "no-server" || last.Reason != "inferred:NETFILTER_DROP" {
-		t.Errorf("%+v, end %+v", h, last)
-	}
-}
-
-func TestBridgePorts(t *testing.T) {
-	o := Options{BridgeOf: func(_, ifindex uint32) (string, uint32) {
-		if ifindex == 25 {
-			return "cni0", 3
-		}
-		return "", 0
-	}}
-	rx, to := ev(1, tracer.PointRX, 2, "veth1", "veth"), call(t, 2, "br_forward", 2, "veth1")
-	to.OutDev, to.OutIndex = "veth2", 26
-	j := one(t, o, rx, to, ev(3, tracer.PointTX, 2, "veth2x", "veth"))
-	if got := stages(j); got != "device-rx bridge bridge device-tx = left-node" {
+	xmit := called(2, "ip_vs_nat_xmit", func(e *tracer.Event) {
+		e.Virtual, e.Backend = syn(vip, 80), tracer.Tuple{Src: pod, Sport: 40000, Dst: server, Dport: 8080, Proto: tracer.ProtoTCP}
+	})
+	after := tx(3)
+	after.Tuple = xmit.Backend
+	js := play(Options{}, rx(1), xmit, after)
+	if got := stages(&js[0]); got != "bridge ipvs nat device-tx = left-node" {
 		t.Fatal(got)
 	}
-	if h := j.Hops[2]; h.Dev != "cni0" || h.From != "veth1" || h.Port != "veth2" || h.What != "the bridge forwards it to its port veth2" {
+	if v := js[0].Hops[1].IPVS; *v != (IPVS{"masquerading", "10.96.0.80:80", "10.244.2.20:8080"}) {
+		t.Errorf("%+v", *v)
+	}
+	if h := js[0].Hops[2]; h.Func != "ip_vs_nat_xmit" || h.NAT.Type != "dnat" {
 		t.Errorf("%+v", h)
 	}
-	j = one(t, o, rx, call(t, 2, "br_flood", 2, "veth1"))
-	if h := j.Hops[2]; h.Step != "flood" || h.What != "the bridge floods it to all its ports" {
-		t.Errorf("%+v", h)
-	}
-}
-
-func TestPlainFunctions(t *testing.T) {
-	for name, want := range map[string]string{"ip_do_fragment": "cut into fragments", "ip6_fragment": "cut into fragments", "skb_do_redirect": "a tc program redirects it"} {
-		j := one(t, Options{}, ev(1, tracer.PointRX, 2, "veth1", "veth"), call(t, 2, name, 2, "veth1"))
-		if len(j.Hops) != 2 || j.Hops[1].What != want || j.Hops[1].Func != name {
-			t.Errorf("%s: %+v", name, j.Hops)
-		}
-	}
-	for _, name := range []string{"ip_forward", "tcf_classify", "tcp_v4_rcv", "fib_validate_source", "vxlan_xmit", "__cgroup_bpf_run_filter_skb"} {
-		if j := one(t, Options{}, ev(1, tracer.PointRX, 2, "veth1", "veth"), call(t, 2, name, 2, "veth1")); len(j.Hops) != 1 {
-			t.Errorf("%s alone is a hop: %s", name, stages(j))
-		}
-	}
-}
-
-func TestAQueueToUserSpaceIsWaitedFor(t *testing.T) {
-	a := New(Options{})
-	for _, e := range []tracer.Event{ev(1, tracer.PointRX, 2, "veth1", "veth"), hookCall(t, 2, nfIPv4, forward), call(t, 3, "nf_queue", 2, "veth1")} {
-		a.Add(&e)
-	}
-	a.Advance(1000*ms, 0)
-	if len(a.Done()) != 0 {
-		t.Fatal("given up while a program in user space has it")
-	}
-	tx := ev(1500, tracer.PointTX, 2, "eth0", "phys")
-	a.Add(&tx)
-	a.Flush()
-	js := a.Done()
 	Describe(&js[0])
-	if got := stages(&js[0]); got != "device-rx netfilter netfilter device-tx = left-node" || js[0].Hops[2].What != "netfilter FORWARD: handed to a program in user space" {
-		t.Errorf("%s, %q", got, js[0].Hops[2].What)
+	if got := js[0].Hops[1].What; got != "IPVS: 10.96.0.80:80 goes to the real server 10.244.2.20:8080 (masquerading)" {
+		t.Error(got)
 	}
 }
 
-func TestReleaseEndsAJourney(t *testing.T) {
-	rx, gone := ev(1, tracer.PointRX, 3, "eth0", "veth"), call(t, 4, "skb_release_head_state", 3, "")
-	if got := stages(one(t, Options{}, rx, call(t, 2, "ip_local_deliver", 3, "eth0"), call(t, 3, "tcp_v4_rcv", 3, "eth0"), gone)); got != "device-rx socket = delivered" {
-		t.Errorf("at its socket: %s", got)
-	}
-	if got := stages(one(t, Options{}, rx, gone)); got != "device-rx = open" {
-		t.Errorf("on the way: %s", got)
-	}
-	if js := play(Options{}, call(t, 1, "skb_release_head_state", 3, "")); len(js) != 0 {
-		t.Errorf("a release without a packet is a journey")
-	}
-}
-
-func TestTheTunnelsFunctionIsNamed(t *testing.T) {
-	outer := tracer.Tuple{Src: netip.MustParseAddr("192.168.50.1"), Dst: netip.MustParseAddr("192.168.50.2"), Sport: 5, Dport: 4789, Proto: tracer.ProtoUDP}
-	send := ev(4, tracer.PointTX, 2, "eth0", "phys")
-	send.Outer, send.VNI = outer, 1
-	j := one(t, Options{}, ev(1, tracer.PointTX, 2, "flannel.1", "vxlan"), call(t, 2, "vxlan_xmit", 2, "flannel.1"), call(t, 3, "vxlan_xmit_one", 2, "flannel.1"), send,
-		call(t, 5, "skb_release_head_state", 2, ""))
-	if h := find(j, StageTunnel); stages(j) != "device-tx tunnel device-tx = left-node" || h.Func != "vxlan_xmit_one" || h.Dev != "flannel.1" {
-		t.Errorf("%s, %+v", stages(j), h)
+// Geneve and IP-in-IP have their names; IP-in-IP has no ports.
+func TestTunnelsByName(t *testing.T) {
+	for _, tc := range []struct {
+		kind  string
+		dport uint16
+		want  string
+	}{
+		{"geneve", 6081, "put into Geneve VNI 7, 192.168.50.1 to 192.168.50.2:6081; sent out of eth0 inside Geneve"},
+		{"ipip", 0, "put into IP-in-IP, 192.168.50.1 to 192.168.50.2; sent out of eth0 inside IP-in-IP"},
+		{"vxlan", 4789, "put into VXLAN VNI 7, 192.168.50.1 to 192.168.50.2:4789; sent out of eth0 inside VXLAN"},
+	} {
+		out := tx(2)
+		out.Outer = tracer.Tuple{Src: netip.MustParseAddr("192.168.50.1"), Dst: netip.MustParseAddr("192.168.50.2"), Sport: tc.dport, Dport: tc.dport, Proto: tracer.ProtoUDP}
+		out.Tunnel, out.VNI = tc.kind, 7
+		js := play(Options{}, rx(1), out)
+		Describe(&js[0])
+		if got := js[0].Hops[1].What + "; " + js[0].Hops[2].What; got != tc.want || js[0].Hops[1].Tunnel.Type != tc.kind {
+			t.Errorf("%s: %s", tc.kind, got)
+		}
 	}
 }

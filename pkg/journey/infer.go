@@ -57,8 +57,8 @@ func (f *flight) inferred(h *Hop) string {
 		return "IP_INADDRERRORS"
 	case h.Step == "fdb-miss":
 		return "NO_TX_TARGET"
-	case f.hasRST && strings.HasPrefix(h.Location, "tcp_v"), f.icmp == "port unreachable" && strings.Contains(h.Location, "udp"):
-		return "NO_SOCKET"
+	case h.Reason == "" && f.flags&flagRST == 0 && (h.Location == "tcp_v4_rcv" || h.Location == "tcp_v6_rcv"), f.icmp == "port unreachable" && strings.Contains(h.Location, "udp"):
+		return "NO_SOCKET" // kernels without reasons: nearly always
 	}
 	return inferredByPlace[h.Location]
 }

@@ -130,7 +130,7 @@ type Route struct {
 
 // Tunnel is a crossing of a tunnel; Outer is the packet that carries the flow's packet.
 type Tunnel struct {
-	Type  string `json:"type"` // vxlan
+	Type  string `json:"type"` // vxlan, geneve, ipip
 	Op    string `json:"op"`   // encap, decap
 	VNI   uint32 `json:"vni"`
 	Outer Tuple  `json:"outer"`

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -56,7 +57,10 @@ type Expect struct {
 	Evidence   []string `yaml:"evidence,omitempty"`   // words that the evidence must have
 	Hops       []string `yaml:"hops,omitempty"`       // "stage", "stage dev" or "stage dev@node", in this order in a request's journey
 	ReplyHops  []string `yaml:"replyHops,omitempty"`
-	Exit       int      `yaml:"exit"`
+	// The same for what only points at kernel functions show; not asked where there are none.
+	FunctionHops      []string `yaml:"functionHops,omitempty"`
+	FunctionReplyHops []string `yaml:"functionReplyHops,omitempty"`
+	Exit              int      `yaml:"exit"`
 }
 
 // Duration is "3s" in a case file.
@@ -197,14 +201,25 @@ func (c *Case) check() error {
 		return &fieldError{"probe", "needs 'to'"}
 	case !known[c.Probe.From]:
 		return &fieldError{"probe", fmt.Sprintf("from %q is no namespace of the lab (%s)", c.Probe.From, strings.Join(ShortNames(), ", "))}
-	case c.Expect.Outcome == "":
-		return &fieldError{"expect", "needs an outcome"}
+	case !oneOf(c.Expect.Outcome, "delivered", "dropped", "rejected", "lost", "unseen"):
+		return &fieldError{"expect", fmt.Sprintf("outcome %q is none of delivered, dropped, rejected, lost, unseen", c.Expect.Outcome)}
+	case !oneOf(c.Layer, "", "underlay", "pod-network", "service", "dns", "application"):
+		return &fieldError{"layer", fmt.Sprintf("%q is none of underlay, pod-network, service, dns, application", c.Layer)}
+	case !oneOf(c.Expect.Client, "", "connected", "refused", "timeout", "unreachable", "reset", "no-answer"):
+		return &fieldError{"expect", fmt.Sprintf("client %q is none of connected, refused, timeout, unreachable, reset, no-answer", c.Expect.Client)}
+	case !oneOf(c.Probe.Proto, "", "tcp", "udp", "icmp", "sctp"):
+		return &fieldError{"probe", fmt.Sprintf("proto %q is none of tcp, udp, icmp, sctp", c.Probe.Proto)}
 	case c.Points != "" && c.Points != PointsFunctions:
 		return &fieldError{"points", fmt.Sprintf("%q is not 'functions'", c.Points)}
 	case c.Backend != "" && c.Backend != "iptables-legacy" && c.Backend != "iptables-nft":
 		return &fieldError{"backend", fmt.Sprintf("%q is neither iptables-legacy nor iptables-nft", c.Backend)}
 	case c.Probe.Size < 0 || c.Probe.Size > 1<<20 || c.Probe.Count < 0 || c.Probe.Count > 100:
 		return &fieldError{"probe", "size must be up to 1 MiB, count up to 100"}
+	}
+	for _, conf := range c.Expect.Confidence {
+		if !oneOf(conf, "confirmed", "likely", "inconclusive") {
+			return &fieldError{"expect", fmt.Sprintf("confidence %q is none of confirmed, likely, inconclusive", conf)}
+		}
 	}
 	for _, s := range c.Setup {
 		if where, cmd, ok := strings.Cut(s, "# "); !ok || !known[where] || strings.TrimSpace(cmd) == "" {
@@ -225,3 +240,5 @@ func (c *Case) defaults() {
 		c.Probe.Timeout = Duration(2 * time.Second)
 	}
 }
+
+func oneOf(s string, words ...string) bool { return slices.Contains(words, s) }

@@ -4,6 +4,7 @@ package netstate
 
 import (
 	"net/netip"
+	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
@@ -43,13 +44,28 @@ func fill(h *journey.Hop, found []ruleset.Found) {
 func dropQuestion(n *Namespace, j *journey.Journey, i int) ruleset.Question {
 	h := &j.Hops[i]
 	q := ruleset.Question{Hook: h.Hook, Verdict: "drop", Reject: h.Verdict == "reject", Packet: packetAt(n, j, i)}
-	switch h.Location {
-	case "nf_hook_slow":
-		q.Backend = "iptables-legacy"
-	case "nft_do_chain":
+	asked := lastAsked(j, i)
+	switch {
+	case h.Location == "nft_do_chain" || strings.Contains(asked, "/"):
 		q.Backend = "iptables-nft"
+	case h.Location == "nf_hook_slow" && (asked != "" || !strings.HasPrefix(h.Reason, journey.Inferred)):
+		q.Backend = "iptables-legacy" // without reasons, which came with 5.17, the place is the same for both
 	}
 	return q
+}
+
+// lastAsked is the table, or the nftables base chain as "table/chain", that was asked last in the hook that dropped at hop i; "" when none was
+// seen.
+func lastAsked(j *journey.Journey, i int) string {
+	for k := i - 1; k >= 0 && j.Hops[k].NetNS == j.Hops[i].NetNS; k-- {
+		if h := &j.Hops[k]; h.Step == "hook" {
+			if h.Hook != j.Hops[i].Hook || len(h.Tables) == 0 {
+				return ""
+			}
+			return h.Tables[len(h.Tables)-1]
+		}
+	}
+	return ""
 }
 
 // packetAt is the packet as the rules saw it: inside a tunnel they see the packet that carries it.

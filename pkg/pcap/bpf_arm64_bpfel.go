@@ -91,6 +91,7 @@ const (
 	bpfVarUseFunctionBody = "use_function_body"
 	bpfVarUsePoint        = "use_point"
 	bpfVarUseSide         = "use_side"
+	bpfVarUseTunnel       = "use_tunnel"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -181,6 +182,7 @@ type bpfVariableSpecs struct {
 	UseFunctionBody *ebpf.VariableSpec `ebpf:"use_function_body"`
 	UsePoint        *ebpf.VariableSpec `ebpf:"use_point"`
 	UseSide         *ebpf.VariableSpec `ebpf:"use_side"`
+	UseTunnel       *ebpf.VariableSpec `ebpf:"use_tunnel"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -254,6 +256,7 @@ type bpfVariables struct {
 	UseFunctionBody *ebpf.Variable `ebpf:"use_function_body"`
 	UsePoint        *ebpf.Variable `ebpf:"use_point"`
 	UseSide         *ebpf.Variable `ebpf:"use_side"`
+	UseTunnel       *ebpf.Variable `ebpf:"use_tunnel"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

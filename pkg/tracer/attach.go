@@ -4,80 +4,82 @@ package tracer
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"runtime"
 	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 )
 
-// attach attaches everything that was loaded: several at a time, because the kernel waits for every processor at each one.
-func (t *Tracer) attach(functions []*planned) error {
-	var (
-		wg    sync.WaitGroup
-		mu    sync.Mutex
-		first error
-		slots = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
-	)
-	done := func(status *PointStatus, l io.Closer, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if err != nil {
-			*status = PointStatus{Name: status.Name, Why: "attach: " + lastLine(err)}
-			first = errors.Join(first, err)
-			return
-		}
-		status.Attached = true
-		if l != nil {
-			t.links = append(t.links, l)
-		}
+// attaching is what the two halves of a start share.
+type attaching struct {
+	t      *Tracer
+	mu     sync.Mutex
+	failed error // of a program or an attachment; for the message when nothing works
+}
+
+func (a *attaching) program(name string) *ebpf.Program {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.t.coll.Programs[name]
+}
+
+func (a *attaching) done(status *PointStatus, l io.Closer, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		*status = PointStatus{Name: status.Name, Why: "attach: " + lastLine(err)}
+		a.failed = errors.Join(a.failed, err)
+		return
 	}
-	start := func(f func()) {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			f()
-		})
+	status.Attached = true
+	if l != nil {
+		a.t.links = append(a.t.links, l)
 	}
+}
+
+// tracepoints attaches those that are loaded and not yet attached.
+func (a *attaching) tracepoints() {
 	for i, p := range Points {
-		if prog := t.coll.Programs[p.Program]; prog != nil {
-			start(func() {
-				l, err := link.AttachTracing(link.TracingOptions{Program: prog})
-				done(&t.points[i], l, err)
-			})
-		}
-	}
-	var multi []*planned
-	for _, f := range functions {
-		prog := t.coll.Programs[f.program]
-		if prog == nil {
+		status := &a.t.points[i]
+		a.mu.Lock()
+		prog, open := a.t.coll.Programs[p.Program], !status.Attached && status.Why == ""
+		a.mu.Unlock()
+		if prog == nil || !open {
 			continue
 		}
-		f.prog = prog
+		l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+		a.done(status, l, err)
+	}
+}
+
+// functions attaches one function after the other: side by side the kernel takes several times as long for kprobes, which all wait for the
+// same lock and for each other's grace periods.
+func (a *attaching) functions(functions []*planned) {
+	var multi []*planned
+	for _, f := range functions {
+		if f.prog = a.program(f.program); f.prog == nil {
+			continue
+		}
 		if f.backend == BackendKprobeMulti {
 			multi = append(multi, f)
 			continue
 		}
-		start(func() {
-			l, err := f.attach()
-			done(f.status, l, err)
-		})
+		l, err := f.attach()
+		a.done(f.status, l, err)
 	}
 	for _, group := range byProgram(multi) {
-		start(func() { attachMulti(group, done) })
+		attachMulti(group, a.done)
 	}
-	wg.Wait()
-	if len(t.links) == 0 {
-		return explainLoad(fmt.Errorf("attach tracepoints: %w", first))
-	}
-	return nil
 }
 
 func (f *planned) attach() (link.Link, error) {
 	if f.backend == BackendFentry {
-		return link.AttachTracing(link.TracingOptions{Program: f.prog})
+		l, err := link.AttachTracing(link.TracingOptions{Program: f.prog})
+		if errors.Is(err, ebpf.ErrNotSupported) {
+			err = errors.New("this kernel's fentry cannot trace a function with so many arguments")
+		}
+		return l, err
 	}
 	o := &link.KprobeOptions{}
 	if f.cookies {

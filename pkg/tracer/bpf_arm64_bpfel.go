@@ -148,6 +148,15 @@ const (
 	bpfPointPOINT_MAX            bpfPoint = 256
 )
 
+type bpfTunnel uint32
+
+const (
+	bpfTunnelTUNNEL_NONE   bpfTunnel = 0
+	bpfTunnelTUNNEL_VXLAN  bpfTunnel = 1
+	bpfTunnelTUNNEL_GENEVE bpfTunnel = 2
+	bpfTunnelTUNNEL_IPIP   bpfTunnel = 3
+)
+
 type bpfTuple struct {
 	_      structs.HostLayout
 	Saddr  [16]uint8
@@ -240,6 +249,7 @@ const (
 	bpfVarUseEventFlag        = "use_event_flag"
 	bpfVarUseFunctionBody     = "use_function_body"
 	bpfVarUsePoint            = "use_point"
+	bpfVarUseTunnel           = "use_tunnel"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -373,6 +383,7 @@ type bpfVariableSpecs struct {
 	UseEventFlag    *ebpf.VariableSpec `ebpf:"use_event_flag"`
 	UseFunctionBody *ebpf.VariableSpec `ebpf:"use_function_body"`
 	UsePoint        *ebpf.VariableSpec `ebpf:"use_point"`
+	UseTunnel       *ebpf.VariableSpec `ebpf:"use_tunnel"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -446,6 +457,7 @@ type bpfVariables struct {
 	UseEventFlag    *ebpf.Variable `ebpf:"use_event_flag"`
 	UseFunctionBody *ebpf.Variable `ebpf:"use_function_body"`
 	UsePoint        *ebpf.Variable `ebpf:"use_point"`
+	UseTunnel       *ebpf.Variable `ebpf:"use_tunnel"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

@@ -67,7 +67,13 @@ func (d *Decoder) Decode(record []byte, e *Event) error {
 		Old: r.OldState, New: r.NewState,
 	}
 	if flag(r, bpfEventFlagEVENT_OUTER) {
-		e.Outer, e.VNI = tuple(&r.O), r.Vni
+		e.Outer, e.VNI, e.Tunnel = tuple(&r.O), r.Vni, tunnelNames[bpfTunnel(r.O.Pad)]
+		if e.Tunnel == "" {
+			e.Tunnel = "vxlan"
+		}
+		if e.Tunnel == "ipip" {
+			e.Outer.Sport, e.Outer.Dport = 0, 0
+		}
 	}
 	if flag(r, bpfEventFlagEVENT_ABOUT) {
 		e.About = tuple(&r.About)
@@ -108,6 +114,9 @@ func (d *Decoder) detail(record []byte, e *Event) {
 		e.Virtual, e.Backend = tuple(&w.From), tuple(&w.To)
 	}
 }
+
+// tunnelNames are the types of the contract; recordings of before Geneve and IP-in-IP have 0.
+var tunnelNames = map[bpfTunnel]string{bpfTunnelTUNNEL_VXLAN: "vxlan", bpfTunnelTUNNEL_GENEVE: "geneve", bpfTunnelTUNNEL_IPIP: "ipip"}
 
 func flag(r *bpfEvent, f bpfEventFlag) bool { return r.Flags&uint8(f) != 0 }
 

@@ -52,7 +52,7 @@ func TestDecodeReadsEveryField(t *testing.T) {
 	}
 	a := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, n}) }
 	want := Event{Time: 99, ID: 5, Skb: 0xffff, Point: PointDrop, Dir: DirRequest, CPU: 1, NetNS: 77, Ifindex: 3, Mark: 0x4000, Dev: "cni0", Kind: "bridge",
-		HasPacket: true, First: true, Tuple: Tuple{a(1), a(2), 4000, 80, 6}, Outer: Tuple{a(3), a(4), 5000, 8472, 17}, VNI: 1, Len: 74, IPLen: 60, Seq: 11, Ack: 12,
+		HasPacket: true, First: true, Tuple: Tuple{a(1), a(2), 4000, 80, 6}, Outer: Tuple{a(3), a(4), 5000, 8472, 17}, VNI: 1, Tunnel: "vxlan", Len: 74, IPLen: 60, Seq: 11, Ack: 12,
 		IPID: 42, TCPFlags: 2, TTL: 63, HasCT: true, CTInfo: 2, CTStatus: 0x28, CTOrig: Tuple{a(1), a(2), 4000, 80, 6}, CTReply: Tuple{a(9), a(1), 8080, 4000, 6},
 		Reason: "NETFILTER_DROP", Location: "nf_hook_slow", Stack: []string{"nf_hook_slow", "ip_forward", "ip_rcv"}}
 	if !reflect.DeepEqual(got, want) {

@@ -77,11 +77,12 @@ type Event struct {
 	Dev     string
 	Kind    string // rtnl_link_ops kind; "loopback", "phys"
 
-	HasPacket bool  // Tuple and the header fields were read from a packet
-	First     bool  // first sight of this identity
-	Tuple     Tuple // the flow's packet, innermost
-	Outer     Tuple // the packet that carries it, if any
-	About     Tuple // for an ICMP error: the packet that it is about
+	HasPacket bool   // Tuple and the header fields were read from a packet
+	First     bool   // first sight of this identity
+	Tuple     Tuple  // the flow's packet, innermost
+	Outer     Tuple  // the packet that carries it, if any
+	Tunnel    string // what Outer is: vxlan, geneve, ipip
+	About     Tuple  // for an ICMP error: the packet that it is about
 	VNI       uint32
 	Len       uint32 // skb->len
 	IPLen     uint32 // from the header of the flow's packet

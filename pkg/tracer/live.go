@@ -125,3 +125,17 @@ func Kernel() string {
 	}
 	return unix.ByteSliceToString(u.Release[:])
 }
+
+// ProgramStat is what the kernel counted for a program since it was loaded, while counting is on (BPF_ENABLE_STATS).
+type ProgramStat struct{ Runs, NS uint64 }
+
+// ProgramStats are the counts of every program, by its name.
+func (t *Tracer) ProgramStats() map[string]ProgramStat {
+	out := map[string]ProgramStat{}
+	for name, prog := range t.coll.Programs {
+		if s, err := prog.Stats(); err == nil {
+			out[name] = ProgramStat{s.RunCount, uint64(s.Runtime.Nanoseconds())}
+		}
+	}
+	return out
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,11 +52,13 @@ func Start(o Options) (*Tracer, error) {
 	var (
 		spec    *ebpf.CollectionSpec
 		readErr error
+		found   rungs
 		read    sync.WaitGroup
 	)
 	types, moduleTypes := btf.NewCache(), btf.NewCache()
 	read.Go(func() { spec, readErr = loadBpf() })
 	read.Go(func() { _, _ = moduleTypes.Kernel() })
+	read.Go(func() { found = findRungs(o.Backend) })
 	kernel, err := types.Kernel()
 	read.Wait()
 	if err != nil {
@@ -66,7 +67,7 @@ func Start(o Options) (*Tracer, error) {
 	if readErr != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", readErr)
 	}
-	t := &Tracer{names: newKernelNames(kernel), rungs: findRungs(o.Backend)}
+	t := &Tracer{names: newKernelNames(kernel), rungs: found}
 	if err := t.rungs.force(o.Backend); err != nil {
 		return nil, err
 	}
@@ -76,14 +77,16 @@ func Start(o Options) (*Tracer, error) {
 	if err := configure(spec, kernel, &o, t.rungs.cookies); err != nil {
 		return nil, err
 	}
-	if err := t.load(spec, types, moduleTypes, functions); err != nil {
-		return nil, err
+	programs := spec.Programs
+	spec.Programs = map[string]*ebpf.ProgramSpec{}
+	if t.coll, err = ebpf.NewCollection(spec); err != nil {
+		return nil, explainLoad(err)
 	}
 	if err := t.arm(&o.Filter); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
-	if err := t.attach(functions); err != nil {
+	if err := t.loadAndAttach(spec, programs, [2]*btf.Cache{types, moduleTypes}, functions); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
@@ -155,98 +158,49 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options, cookies 
 	return nil
 }
 
-// load creates the maps and then loads the programs over them, tracepoints and functions side by side: the verifier's time is most of the
-// start. The two need their own copies of the kernel's types, because a module's types share the kernel's without a lock. A group with a
-// program that the verifier refuses is loaded again one by one, so that only that one is lost.
-func (t *Tracer) load(spec *ebpf.CollectionSpec, types, moduleTypes *btf.Cache, functions []*planned) error {
-	programs := spec.Programs
-	spec.Programs = map[string]*ebpf.ProgramSpec{}
-	base, err := ebpf.NewCollection(spec)
-	if err != nil {
-		return explainLoad(err)
-	}
-	t.coll = base
-	var (
-		wg      sync.WaitGroup
-		mu      sync.Mutex
-		refused error
-	)
-	load := func(types *btf.Cache, group map[string]*ebpf.ProgramSpec) {
-		options := ebpf.CollectionOptions{MapReplacements: base.Maps, Cache: types, Programs: relocations(types, types == moduleTypes)}
+// loadAndAttach loads the programs over the maps and attaches them, tracepoints and functions side by side: the verifier's time and the
+// kernel's at each kprobe are most of the start. The two need their own copies of the kernel's types, because a module's types share the
+// kernel's without a lock. A group with a program that the verifier refuses is loaded again one by one, so that only that one is lost.
+func (t *Tracer) loadAndAttach(spec *ebpf.CollectionSpec, programs map[string]*ebpf.ProgramSpec, types [2]*btf.Cache, functions []*planned) error {
+	a := &attaching{t: t}
+	load := func(types *btf.Cache, modules bool, group map[string]*ebpf.ProgramSpec) {
+		options := ebpf.CollectionOptions{MapReplacements: t.coll.Maps, Cache: types, Programs: relocations(types, modules)}
 		loaded, failed := loadGroup(spec, options, group)
-		mu.Lock()
-		defer mu.Unlock()
-		maps.Copy(base.Programs, loaded)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		maps.Copy(t.coll.Programs, loaded)
 		for name, why := range failed {
-			refused = why
+			a.failed = why
 			t.blind(name, lastLine(why))
 		}
 	}
-	tracepoints, ofFunctions := deal(programs)
-	wg.Go(func() { load(types, tracepoints) })
-	wg.Go(func() { load(moduleTypes, ofFunctions) })
+	tracepoints, ofFunctions := deal(programs, t.rungs.multi)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		load(types[0], false, tracepoints)
+		a.tracepoints()
+	})
+	addresses := make(chan map[uint64]uint64, 1)
+	go func() { addresses <- kprobeAddresses(functions) }()
+	wg.Go(func() {
+		load(types[1], true, ofFunctions)
+		if programs[allBodies] != nil && a.program(allBodies) == nil {
+			load(types[1], true, separate(t.embedded, functions))
+		}
+		for address, cookie := range <-addresses {
+			_ = t.coll.Maps[bpfMapFunctions].Put(address, cookie)
+		}
+		a.functions(functions)
+	})
 	wg.Wait()
-	if programs[allBodies] != nil && base.Programs[allBodies] == nil {
-		load(moduleTypes, separate(t.embedded, functions))
+	a.tracepoints() // those that were loaded beside the functions
+	if len(t.coll.Programs) == 0 {
+		return explainLoad(a.failed)
 	}
-	if len(base.Programs) == 0 {
-		base.Close()
-		return explainLoad(refused)
+	if len(t.links) == 0 {
+		return explainLoad(fmt.Errorf("attach: %w", a.failed))
 	}
 	return nil
-}
-
-// deal makes two groups of about the same size; functions' programs are all in the second.
-func deal(programs map[string]*ebpf.ProgramSpec) (tracepoints, functions map[string]*ebpf.ProgramSpec) {
-	tracepoints, functions = map[string]*ebpf.ProgramSpec{}, map[string]*ebpf.ProgramSpec{}
-	names := slices.Sorted(maps.Keys(programs))
-	slices.SortStableFunc(names, func(a, b string) int { return len(programs[b].Instructions) - len(programs[a].Instructions) })
-	sizes := [2]int{}
-	isFunction := func(name string) bool {
-		return strings.HasPrefix(name, "kprobe_") || strings.HasPrefix(name, "fentry_")
-	}
-	for _, name := range names {
-		if isFunction(name) {
-			functions[name] = programs[name]
-			sizes[1] += len(programs[name].Instructions)
-		}
-	}
-	for _, name := range names {
-		switch {
-		case isFunction(name):
-		case sizes[0] <= sizes[1]:
-			tracepoints[name] = programs[name]
-			sizes[0] += len(programs[name].Instructions)
-		default:
-			functions[name] = programs[name]
-			sizes[1] += len(programs[name].Instructions)
-		}
-	}
-	return tracepoints, functions
-}
-
-// loadGroup loads programs over shared maps; the errors are by program.
-func loadGroup(spec *ebpf.CollectionSpec, options ebpf.CollectionOptions, group map[string]*ebpf.ProgramSpec) (map[string]*ebpf.Program, map[string]error) {
-	one := *spec
-	one.Programs = group
-	loaded, failed := map[string]*ebpf.Program{}, map[string]error{}
-	c, err := ebpf.NewCollectionWithOptions(&one, options)
-	if err == nil {
-		defer c.Close()
-		for name := range group {
-			loaded[name] = c.DetachProgram(name)
-		}
-		return loaded, nil
-	}
-	for name, p := range group {
-		if len(group) == 1 {
-			return nil, map[string]error{name: err}
-		}
-		l, f := loadGroup(spec, options, map[string]*ebpf.ProgramSpec{name: p})
-		maps.Copy(loaded, l)
-		maps.Copy(failed, f)
-	}
-	return loaded, failed
 }
 
 // blind marks what a program that did not load would have served.
@@ -263,12 +217,6 @@ func (t *Tracer) blind(program, why string) {
 			*s = PointStatus{Name: f.Name, Why: why}
 		}
 	}
-}
-
-// lastLine is the telling end of a verifier error.
-func lastLine(err error) string {
-	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
-	return lines[len(lines)-1]
 }
 
 // arm fills the table of end addresses and opens the ring buffer, before the first event can come.

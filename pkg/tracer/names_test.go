@@ -134,7 +134,7 @@ func TestProgramsAreDealtOutEvenlyWithFunctionsTogether(t *testing.T) {
 	for name, n := range map[string]int{"a": 100, "b": 90, "c": 50, "kprobe_all": 120, "kprobe_local_out": 10, "d": 5} {
 		programs[name] = &ebpf.ProgramSpec{Instructions: make(asm.Instructions, n)}
 	}
-	one, two := deal(programs)
+	one, two := deal(programs, true)
 	size := func(group map[string]*ebpf.ProgramSpec) (n int) {
 		for _, p := range group {
 			n += len(p.Instructions)

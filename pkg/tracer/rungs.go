@@ -3,10 +3,8 @@
 package tracer
 
 import (
-	"bufio"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -84,92 +82,6 @@ func (r *rungs) ladder() []string {
 	return out
 }
 
-// planned is a function with the rung that will serve it.
-type planned struct {
-	function *Function
-	backend  string
-	program  string // name in the collection
-	cookies  bool
-	status   *PointStatus
-	prog     *ebpf.Program
-}
-
-// cookie is what the function's program learns about itself (bpf/function.h).
-func (f *planned) cookie() uint64 {
-	return uint64(f.function.Point) | uint64(f.function.Skb)<<16 | uint64(bodies[f.function.Program])<<24
-}
-
-// bodies are the bodies of bpf/points that serve functions.
-var bodies = map[string]bpfFunctionBody{
-	"skb": bpfFunctionBodyBODY_SKB, "skb_value": bpfFunctionBodyBODY_SKB_VALUE, "release": bpfFunctionBodyBODY_RELEASE, "local_out": bpfFunctionBodyBODY_LOCAL_OUT,
-	"hook": bpfFunctionBodyBODY_HOOK, "table": bpfFunctionBodyBODY_TABLE, "chain": bpfFunctionBodyBODY_CHAIN, "invalid": bpfFunctionBodyBODY_INVALID,
-	"early_drop": bpfFunctionBodyBODY_EARLY_DROP, "nat": bpfFunctionBodyBODY_NAT, "ipvs": bpfFunctionBodyBODY_IPVS, "bridge_port": bpfFunctionBodyBODY_BRIDGE_PORT,
-	"syn": bpfFunctionBodyBODY_SYN, "accept": bpfFunctionBodyBODY_ACCEPT,
-}
-
-// allBodies is the program that serves every function by kprobe; separate are the programs for verifiers that refuse it.
-const allBodies = "kprobe_all"
-
-func separate(embedded map[string]*ebpf.ProgramSpec, functions []*planned) map[string]*ebpf.ProgramSpec {
-	out := map[string]*ebpf.ProgramSpec{}
-	for _, f := range functions {
-		if f.program != allBodies {
-			continue
-		}
-		f.program = "kprobe_" + f.function.Program
-		if out[f.program] == nil {
-			out[f.program] = f.kprobe(embedded)
-		}
-	}
-	return out
-}
-
-// kprobe is the spec of a kprobe program for the function's rung.
-func (f *planned) kprobe(embedded map[string]*ebpf.ProgramSpec) *ebpf.ProgramSpec {
-	one := embedded[f.program].Copy()
-	if f.backend == BackendKprobeMulti {
-		one.AttachType = ebpf.AttachTraceKprobeMulti
-	}
-	return one
-}
-
-// planFunctions chooses a rung for every function and leaves the programs in the spec that are needed for it.
-func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache) []*planned {
-	base := len(t.points)
-	t.points = append(t.points, make([]PointStatus, len(Functions))...)
-	t.embedded = map[string]*ebpf.ProgramSpec{}
-	for name, p := range spec.Programs {
-		if strings.HasPrefix(name, "kprobe_") || strings.HasPrefix(name, "fentry_") {
-			t.embedded[name] = p
-			delete(spec.Programs, name)
-		}
-	}
-	here := newPresence(types)
-	ladder := t.rungs.ladder()
-	var out []*planned
-	for i := range Functions {
-		f := &Functions[i]
-		status := &t.points[base+i]
-		status.Name = f.Name
-		if status.Why, status.Needless = t.whyNot(f, ladder, here); status.Why != "" {
-			continue
-		}
-		p := &planned{function: f, status: status, cookies: t.rungs.cookies}
-		for _, p.backend = range ladder {
-			if p.backend != BackendFentry || !f.NoFentry {
-				break
-			}
-		}
-		status.Backend = p.backend
-		p.use(t.embedded, spec.Programs)
-		out = append(out, p)
-	}
-	if !t.rungs.cookies {
-		fillAddresses(spec, out)
-	}
-	return out
-}
-
 // whyNot says why a function is no point here, "" when it is one, and whether nothing is missed by it.
 func (t *Tracer) whyNot(f *Function, ladder []string, here *presence) (why string, needless bool) {
 	if f.Instead != "" {
@@ -186,40 +98,10 @@ func (t *Tracer) whyNot(f *Function, ladder []string, here *presence) (why strin
 	if len(ladder) == 1 && ladder[0] == BackendFentry && f.NoFentry {
 		return "fentry cannot trace a function with variable arguments", false
 	}
-	return here.whyNot(f)
-}
-
-// use puts the function's program among those to load.
-func (p *planned) use(embedded, into map[string]*ebpf.ProgramSpec) {
-	f := p.function
-	switch p.backend {
-	case BackendFentry:
-		name := "fentry_" + f.Program
-		if f.Program == "skb" {
-			name += strconv.Itoa(int(f.Skb))
-		}
-		p.program = name + "@" + f.Name
-		one := embedded[name].Copy()
-		one.Name, one.AttachTo, one.SectionName = f.Name, f.Name, "fentry/"+f.Name
-		setCookie(one.Instructions, p.cookie())
-		into[p.program] = one
-	default:
-		p.program = allBodies
-		if into[p.program] == nil {
-			into[p.program] = p.kprobe(embedded)
-		}
+	if why, needless = here.whyNot(f); why == "" && len(ladder) == 1 && ladder[0] == BackendFentry && !here.typed && !here.inKernel(f) {
+		why = "module " + f.Module + " has no BTF, which fentry needs"
 	}
-}
-
-// fentryCookie stands in bpf/function.h where a copy's own cookie belongs.
-const fentryCookie = 0x7ace00000000
-
-func setCookie(insns asm.Instructions, cookie uint64) {
-	for i := range insns {
-		if insns[i].OpCode.IsDWordLoad() && insns[i].Constant == fentryCookie {
-			insns[i].Constant = int64(cookie)
-		}
-	}
+	return why, needless
 }
 
 // presence knows which functions the running kernel has, from BTF: that of the kernel, and of each module where modules have it.
@@ -235,6 +117,12 @@ func newPresence(types *btf.Cache) *presence {
 	entries, err := os.ReadDir("/sys/kernel/btf")
 	p.typed = err == nil && len(entries) > 1
 	return p
+}
+
+// inKernel reports whether the function is in the kernel itself.
+func (p *presence) inKernel(f *Function) bool {
+	var fn *btf.Func
+	return p.kernel.TypeByName(f.Name, &fn) == nil
 }
 
 // whyNot looks where the function is: in the kernel itself, else in its module. A kernel without types for modules is asked when attaching.
@@ -274,42 +162,6 @@ func relocations(types *btf.Cache, modules bool) ebpf.ProgramOptions {
 		}
 	}
 	return o
-}
-
-// fillAddresses gives the kernel side a table from function addresses to points, for kprobes without cookies. A kprobe sits at the first
-// instruction or, where that is a landing pad for indirect branches, right behind it.
-func fillAddresses(spec *ebpf.CollectionSpec, functions []*planned) {
-	const landingPad = 4
-	want := map[string]*planned{}
-	for _, f := range functions {
-		if f.backend == BackendKprobe {
-			want[f.function.Name] = f
-		}
-	}
-	if len(want) == 0 {
-		return
-	}
-	file, err := os.Open("/proc/kallsyms")
-	if err != nil {
-		return
-	}
-	defer file.Close()
-	m := spec.Maps[bpfMapFunctions]
-	s := bufio.NewScanner(file)
-	for s.Scan() {
-		line := s.Bytes()
-		if len(line) < 20 {
-			continue
-		}
-		name, _, _ := strings.Cut(string(line[19:]), "\t")
-		f := want[name]
-		if f == nil {
-			continue
-		}
-		if addr, err := strconv.ParseUint(string(line[:16]), 16, 64); err == nil && addr != 0 {
-			m.Contents = append(m.Contents, ebpf.MapKV{Key: addr, Value: f.cookie()}, ebpf.MapKV{Key: addr + landingPad, Value: f.cookie()})
-		}
-	}
 }
 
 // removeMemlock lifts the limit on locked memory, which kernels before 5.11 count BPF maps against. Where it does not apply this does

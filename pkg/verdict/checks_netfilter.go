@@ -21,11 +21,18 @@ func hostFirewallDropsTunnel(d *dropAt) *Finding {
 		return nil
 	}
 	o := d.h.Outer
+	tunnel, match, allow := "VXLAN: udp", fmt.Sprintf("-p udp --dport %d", o.Dport), fmt.Sprintf("udp/%d", o.Dport)
+	switch o.Dport {
+	case 0:
+		tunnel, match, allow = "IP-in-IP:", "-p ipencap", "IP protocol 4"
+	case 6081:
+		tunnel = "Geneve: udp"
+	}
 	f := &Finding{
 		Layer: Underlay, Cause: "host-firewall-drops-tunnel", Confidence: Likely,
-		Summary:  fmt.Sprintf("%s's firewall drops VXLAN: udp %s → %s in %s", place(d.h), o.Src, endpoint(o.Dst, o.Dport), d.h.Hook),
-		Evidence: lines(ruleEvidence(d.h.Rule), "the packet inside was not looked at: it never left the tunnel's UDP packet"),
-		Fix:      []string{in(d.h, fmt.Sprintf("iptables -I %s -p udp --dport %d -s %s -j ACCEPT (or the same in the firewall's own configuration: allow udp/%d between the nodes)", d.h.Hook, o.Dport, o.Src, o.Dport))},
+		Summary:  fmt.Sprintf("%s's firewall drops %s %s → %s in %s", place(d.h), tunnel, o.Src, endpoint(o.Dst, o.Dport), d.h.Hook),
+		Evidence: lines(ruleEvidence(d.h.Rule), "the packet inside was not looked at: it never left the tunnel's packet"),
+		Fix:      []string{in(d.h, fmt.Sprintf("iptables -I %s %s -s %s -j ACCEPT (or the same in the firewall's own configuration: allow %s between the nodes)", d.h.Hook, match, o.Src, allow))},
 	}
 	if d.h.Rule != nil {
 		f.Confidence = Confirmed

@@ -81,6 +81,19 @@ func rule(r journey.Rule) *journey.Rule {
 	return &r
 }
 
+// lookup is a step of connection tracking on the node.
+func lookup(step, state, why, function string) journey.Hop {
+	h := journey.Hop{Stage: journey.StageConntrack, Step: step, NetNS: nodeNS, Where: host(), Node: "node1", Why: why, Func: function}
+	if state != "" {
+		h.CT = &journey.CT{State: state}
+	}
+	return h
+}
+
+func masquerade() journey.Hop {
+	return journey.Hop{Stage: journey.StageNAT, NetNS: nodeNS, Where: host(), NAT: &journey.NAT{Type: "masquerade", From: "10.244.1.10:40000", To: "192.168.50.1:40000"}}
+}
+
 // One row a diagnosis: what the kernel told at the drop, what the state was, and what the verdict must be.
 func TestDiagnoses(t *testing.T) {
 	outer := &journey.Tuple{Src: nodeIP, Sport: 50000, Dst: otherIP, Dport: 8472}
@@ -147,6 +160,29 @@ func TestDiagnoses(t *testing.T) {
 		{"wrong targetPort", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject", Where: inPod(), NetNS: podNS}, dnat()), nil, "rejected service wrong-target-port confirmed", "targetPort"},
 		{"NodePort", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject", Tuple: &journey.Tuple{Src: client, Dst: nodeIP, Dport: 30080}}), nil, "rejected service nodeport-closed likely", "30080"},
 		{"nothing listens on the node", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject"}), nil, "rejected application not-listening confirmed", "listens on tcp ports none"},
+		{"conntrack full", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "PREROUTING", Step: "conntrack-full"}), func(s *netstate.Snapshot) {
+			s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_count"], s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_max"] = "65536", "65536"
+		}, "dropped service conntrack-full confirmed", "65536 of 65536 entries are used"},
+		{"an entry that cannot be inserted, by its status", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "POSTROUTING", Step: "insert-failed", CT: &journey.CT{State: "NEW", Status: []string{"SRC_NAT"}}}), nil,
+			"dropped service snat-ports-exhausted confirmed", "insert_failed"},
+		{"an entry that cannot be inserted, by the translation", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "POSTROUTING", Step: "insert-failed"}, masquerade()), nil,
+			"dropped service snat-ports-exhausted confirmed", "no source port is left on node1"},
+		{"an entry that cannot be inserted without SNAT", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "POSTROUTING", Step: "insert-failed"}), nil,
+			"dropped service conntrack-race likely", "same addresses and ports"},
+		{"INVALID", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"}, lookup("lookup", "INVALID", "packet out of window", "nf_conntrack_in")), nil,
+			"dropped service conntrack-invalid confirmed", "the kernel says: packet out of window"},
+		{"INVALID, read from the packet only", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"}, lookup("lookup", "INVALID", "", "")), nil,
+			"dropped service conntrack-invalid likely", "asymmetric"},
+		{"a known connection is not INVALID", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"}, lookup("lookup", "ESTABLISHED", "", "nf_conntrack_in")), nil,
+			"dropped pod-network netfilter-drop likely", "FORWARD"},
+		{"INVALID but dropped elsewhere", lostAt(journey.Hop{Location: "ip_forward"}, lookup("lookup", "INVALID", "", "nf_conntrack_in")), nil, "dropped pod-network route-drop likely", "ip_forward"},
+		{"IPVS without a real server", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "INPUT", Step: "no-server", Verdict: "reject"}), nil, "rejected service no-endpoints confirmed", "ipvsadm -ln -t 10.244.2.20:8081"},
+		{"a full accept queue", lostAt(journey.Hop{Location: "tcp_conn_request", Step: "accept-queue-full", Why: "2 of 1 connections wait to be accepted", Where: inPod(), NetNS: podNS}), nil,
+			"dropped application accept-queue-full confirmed", "2 of 1 connections"},
+		{"hairpin, seen by the bridge", lostAt(journey.Hop{Location: "br_forward", Reason: "NOT_SPECIFIED", Step: "hairpin", Dev: "veth9"}), nil, "dropped pod-network hairpin-off likely", "the port that the packet came from"},
+		{"an inferred reason counts as one", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "inferred:NO_SOCKET", Verdict: "reject", Where: inPod(), NetNS: podNS}), nil, "rejected application not-listening confirmed", "8080"},
+		{"a firewall before IP-in-IP", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "INPUT", Outer: &journey.Tuple{Src: nodeIP, Dst: otherIP}, Dev: "eth0"}), nil,
+			"dropped underlay host-firewall-drops-tunnel likely", "-p ipencap -s 192.168.50.1"},
 		{"tunnel port", lostAt(journey.Hop{Location: "__udp4_lib_rcv", Reason: "NO_SOCKET", Outer: outer}), nil, "dropped underlay tunnel-port-mismatch likely", "udp/8472"},
 		{"receive buffer", lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "SOCKET_RCVBUFF", Where: inPod(), NetNS: podNS}), nil, "dropped application socket-buffer-full likely", "SO_RCVBUF"},
 		{"tc program", lostAt(journey.Hop{Location: "__netif_receive_skb_core", Reason: "TC_INGRESS", Dev: "veth1"}), nil, "dropped pod-network tc-program-drop likely", "bpftool net show dev veth1"},

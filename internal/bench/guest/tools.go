@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tool is a tracer as a process that follows a host that nobody is.
+type tool struct {
+	name    string
+	command []string
+	ready   string // words on stdout or stderr when everything is attached
+	cmd     *exec.Cmd
+	ups     []float64 // ms
+	downs   []float64
+	costs   []float64 // ns a packet, with the tool
+	gaveUp  string
+}
+
+const pwruPath = "/bin/pwru"
+
+func nettraceTool() *tool {
+	return &tool{name: "nettrace", command: []string{"/nettrace", "flow", "any", "192.0.2.1:1", "--timeout", "0", "--scope", "n=/proc/self/ns/net"}, ready: "points attached"}
+}
+
+func pwruTool(name string, flags ...string) *tool {
+	return &tool{name: name, command: append(append([]string{pwruPath}, flags...), "host 192.0.2.1"), ready: "Listening for events"}
+}
+
+// start returns when the tool is attached; not ok when it was not within the limit: then it is still attaching.
+func (t *tool) start() (ok bool, err error) {
+	t.cmd = exec.Command(t.command[0], t.command[1:]...)
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return false, err
+	}
+	t.cmd.Stdout, t.cmd.Stderr = pw, pw
+	begin := time.Now()
+	if err := t.cmd.Start(); err != nil {
+		return false, fmt.Errorf("start %s: %w", t.name, err)
+	}
+	_ = pw.Close()
+	attached := make(chan string, 1)
+	go func() {
+		s := bufio.NewScanner(pr)
+		last := ""
+		for s.Scan() {
+			last = s.Text()
+			if strings.Contains(last, t.ready) {
+				break
+			}
+		}
+		attached <- last
+		_, _ = io.Copy(io.Discard, pr)
+	}()
+	select {
+	case last := <-attached:
+		if !strings.Contains(last, t.ready) {
+			return false, fmt.Errorf("%s ended before it was attached: %s", t.name, last)
+		}
+		t.ups = append(t.ups, ms(begin))
+		return true, nil
+	case <-time.After(startLimit):
+		return false, nil
+	}
+}
+
+// stop interrupts the tool and waits until it is gone.
+func (t *tool) stop() {
+	begin := time.Now()
+	_ = t.cmd.Process.Signal(unix.SIGINT)
+	gone := make(chan struct{})
+	go func() {
+		_ = t.cmd.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		t.downs = append(t.downs, ms(begin))
+	case <-time.After(3 * startLimit):
+		_ = t.cmd.Process.Kill()
+		<-gone
+		t.gaveUp += fmt.Sprintf("not detached %v after Ctrl-C; ", 3*startLimit)
+	}
+}
+
+func ms(begin time.Time) float64 { return float64(time.Since(begin).Microseconds()) / 1000 }
