@@ -167,7 +167,7 @@ func bridged(h *Hop) string {
 
 func translated(h *Hop) string {
 	side := "destination"
-	if (h.NAT.Type == "dnat") == h.NAT.Undo {
+	if (h.NAT.Type == "dnat" || h.NAT.Type == "redirect") == h.NAT.Undo {
 		side = "source"
 	}
 	kind := strings.ToUpper(h.NAT.Type)

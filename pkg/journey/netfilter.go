@@ -99,6 +99,7 @@ func (f *flight) lookedUp(a *Assembler, e *tracer.Event) {
 	switch {
 	case e.HasCT:
 		h.CT = conntrackOf(e)
+		f.pend.tableFull = false // an old entry went
 	case f.pend.tableFull:
 		h.CT, h.Step = nil, "table-full"
 	case e.CTInfo == ctUntracked:
