@@ -59,7 +59,7 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string) (*pl
 			return nil, fmt.Errorf("no namespace on this node has the address %s: run the probe on the sender's node, or leave --probe out", p.src.text)
 		}
 	}
-	p.filter = tracer.Filter{Proto: protos[p.proto], AnySrc: p.src.any, Src: p.src.addrs, Dst: p.dst.addrs, Sport: o.sport, Dport: p.dst.port, VXLANPorts: vxlanPorts(p.before)}
+	p.filter = tracer.Filter{Proto: protos[p.proto], AnySrc: p.src.any, Src: p.src.addrs, Dst: p.dst.addrs, Sport: o.sport, Dport: p.dst.port, VXLANPorts: vxlanPorts(p.before), Outer: outerFamilies(p.before)}
 	if p.src.port != 0 {
 		p.filter.Sport = p.src.port
 	}
@@ -75,6 +75,35 @@ func vxlanPorts(s *netstate.Snapshot) []uint16 {
 				out = append(out, uint16(l.VXLAN.Port))
 			}
 		}
+	}
+	return out
+}
+
+// outerFamilies are those of the packets that this node's tunnels send: of VXLAN by its addresses, of other tunnels either.
+func outerFamilies(s *netstate.Snapshot) []uint8 {
+	four, six := false, false
+	for _, n := range s.Namespaces {
+		for _, l := range n.Links {
+			switch l.Kind {
+			case "vxlan":
+				four = four || l.VXLAN == nil || !l.VXLAN.Local.Is6()
+				six = six || (l.VXLAN != nil && l.VXLAN.Local.Is6())
+			case "ipip", "gre", "gretap", "sit":
+				four = true
+			case "geneve", "wireguard", "ip6tnl", "ip6gre", "ip6gretap", "openvswitch":
+				four, six = true, true
+			}
+		}
+		for _, e := range n.FDB {
+			six = six || (e.Dst.Is6() && !e.Dst.Is4In6())
+		}
+	}
+	var out []uint8
+	if four {
+		out = append(out, 4)
+	}
+	if six {
+		out = append(out, 6)
 	}
 	return out
 }

@@ -83,7 +83,7 @@ func built(dir, name string, write func(io.Writer) error) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // gone when all went well
 	b := bufio.NewWriterSize(f, 1<<20)
 	if err := errors.Join(write(b), b.Flush(), f.Close()); err != nil {
 		return "", err

@@ -62,12 +62,21 @@ func (f *flight) inferred(h *Hop) string {
 	case h.Reason == "" && f.flags&flagRST == 0 && (h.Location == "tcp_v4_rcv" || h.Location == "tcp_v6_rcv"), f.icmp == "port unreachable" && strings.Contains(h.Location, "udp"):
 		return "NO_SOCKET" // kernels without reasons: nearly always
 	}
+	if byStep := inferredByStep[f.pend.last]; byStep[h.Location] != "" {
+		return byStep[h.Location]
+	}
 	return inferredByPlace[h.Location]
+}
+
+// inferredByStep are functions that drop for that reason when the given one was the last that the packet came to.
+var inferredByStep = map[tracer.Role]map[string]string{
+	tracer.RoleTC:     {"__netif_receive_skb_core": "TC_INGRESS", "sch_handle_ingress": "TC_INGRESS", "__dev_queue_xmit": "TC_EGRESS", "sch_handle_egress": "TC_EGRESS"},
+	tracer.RoleCgroup: {"ip_finish_output": "BPF_CGROUP_EGRESS", "ip6_finish_output": "BPF_CGROUP_EGRESS", "sk_filter_trim_cap": "SOCKET_FILTER"},
 }
 
 // inferredByPlace are functions that drop for one reason only.
 var inferredByPlace = map[string]string{
-	"neigh_invalidate": "NEIGH_FAILED", "arp_error_report": "NEIGH_FAILED", "ndisc_error_report": "NEIGH_FAILED", "unix_dgram_sendmsg": "",
+	"neigh_invalidate": "NEIGH_FAILED", "arp_error_report": "NEIGH_FAILED", "ndisc_error_report": "NEIGH_FAILED",
 	"sk_filter_trim_cap": "SOCKET_FILTER", "__sock_queue_rcv_skb": "SOCKET_RCVBUFF", "__udp_enqueue_schedule_skb": "SOCKET_RCVBUFF", "enqueue_to_backlog": "CPU_BACKLOG",
 	"ip6_pkt_drop": "IP_INNOROUTES",
 }

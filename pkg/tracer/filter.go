@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Filter is the flow to follow. Replies, translated and encapsulated packets are followed too; they need not be named.
@@ -16,6 +17,8 @@ type Filter struct {
 	Dst    []netip.Addr // addresses of the receiver, ClusterIPs included
 	Sport  uint16       // 0: any
 	Dport  uint16       // 0: any
+	// Outer are the families, 4 or 6, of tunnel packets that can carry the flow's. Functions that only the other family reaches are left out.
+	Outer []uint8
 	// VXLANPorts are UDP ports of tunnels besides the customary 8472 and 4789; at most two.
 	VXLANPorts []uint16
 }
@@ -34,6 +37,19 @@ func (f *Filter) check() error {
 		return fmt.Errorf("%d addresses are more than the %d that can be followed: name a narrower source or destination", len(f.Src)+len(f.Dst), maxEnds)
 	}
 	return nil
+}
+
+// mayReach reports whether a packet of the flow, or one that carries it, can be of the family.
+func (f *Filter) mayReach(family uint8) bool {
+	if family == 0 || slices.Contains(f.Outer, family) {
+		return true
+	}
+	for _, a := range append(slices.Clone(f.Src), f.Dst...) {
+		if a.Unmap().Is4() == (family == 4) {
+			return true
+		}
+	}
+	return false
 }
 
 const (

@@ -5,6 +5,7 @@ package tracer
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -232,6 +233,26 @@ func TestAdvice(t *testing.T) {
 		tc.change(&p)
 		if got := p.Advice(); len(got) != 1 || !strings.Contains(got[0], tc.want) {
 			t.Errorf("want %q, got %q", tc.want, got)
+		}
+	}
+}
+
+// Functions that no packet of the flow can reach are left out: by family, the tunnel's included.
+func TestFamilies(t *testing.T) {
+	four, six := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8::1")
+	for _, tc := range []struct {
+		f         Filter
+		four, six bool
+	}{
+		{Filter{AnySrc: true, Dst: []netip.Addr{four}}, true, false},
+		{Filter{AnySrc: true, Dst: []netip.Addr{six}}, false, true},
+		{Filter{AnySrc: true, Dst: []netip.Addr{netip.MustParseAddr("::ffff:10.0.0.1")}}, true, false},
+		{Filter{Src: []netip.Addr{four}, Dst: []netip.Addr{four, six}}, true, true},
+		{Filter{AnySrc: true, Dst: []netip.Addr{six}, Outer: []uint8{4}}, true, true},
+		{Filter{AnySrc: true, Dst: []netip.Addr{four}, Outer: []uint8{4}}, true, false},
+	} {
+		if tc.f.mayReach(4) != tc.four || tc.f.mayReach(6) != tc.six || !tc.f.mayReach(0) {
+			t.Errorf("%+v: IPv4 %v, IPv6 %v", tc.f, tc.f.mayReach(4), tc.f.mayReach(6))
 		}
 	}
 }

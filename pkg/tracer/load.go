@@ -73,7 +73,7 @@ func Start(o Options) (*Tracer, error) {
 	}
 	removeMemlock()
 	t.points = dropMissing(spec, kernel)
-	functions := t.planFunctions(spec, moduleTypes)
+	functions := t.planFunctions(spec, moduleTypes, &o.Filter)
 	if err := configure(spec, kernel, &o, t.rungs.cookies); err != nil {
 		return nil, err
 	}

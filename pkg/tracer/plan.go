@@ -64,7 +64,7 @@ func (f *planned) kprobe(embedded map[string]*ebpf.ProgramSpec) *ebpf.ProgramSpe
 }
 
 // planFunctions chooses a rung for every function and leaves the programs in the spec that are needed for it.
-func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache) []*planned {
+func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache, filter *Filter) []*planned {
 	base := len(t.points)
 	t.points = append(t.points, make([]PointStatus, len(Functions))...)
 	t.embedded = map[string]*ebpf.ProgramSpec{}
@@ -81,7 +81,7 @@ func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache) []*p
 		f := &Functions[i]
 		status := &t.points[base+i]
 		status.Name = f.Name
-		if status.Why, status.Needless = t.whyNot(f, ladder, here); status.Why != "" {
+		if status.Why, status.Needless = t.whyNot(f, filter, ladder, here); status.Why != "" {
 			continue
 		}
 		p := &planned{function: f, status: status, cookies: t.rungs.cookies}

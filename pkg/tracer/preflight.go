@@ -43,8 +43,8 @@ func Check(backend string) Preflight {
 		return p
 	}
 	p.Rungs = allRungs()
-	nobody := netip.MustParseAddr("192.0.2.1") // RFC 5737: no host has it
-	t, err := Start(Options{Filter: Filter{Proto: ProtoTCP, AnySrc: true, Dst: []netip.Addr{nobody}, Dport: 1}, Backend: backend})
+	nobody := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")} // RFC 5737, RFC 3849: no host has them
+	t, err := Start(Options{Filter: Filter{Proto: ProtoTCP, AnySrc: true, Dst: nobody, Dport: 1}, Backend: backend})
 	if err != nil {
 		p.Error = err.Error()
 		return p

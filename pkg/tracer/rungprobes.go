@@ -30,7 +30,7 @@ func haveMulti() bool {
 	if err != nil {
 		return false
 	}
-	defer prog.Close()
+	defer func() { _ = prog.Close() }()
 	l, err := link.KprobeMulti(prog, link.KprobeMultiOptions{Symbols: []string{quietFunction}})
 	if err != nil {
 		return false
@@ -45,7 +45,7 @@ func haveFentry() bool {
 	if err != nil {
 		return false
 	}
-	defer prog.Close()
+	defer func() { _ = prog.Close() }()
 	l, err := link.AttachTracing(link.TracingOptions{Program: prog})
 	if err != nil {
 		return false

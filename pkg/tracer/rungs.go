@@ -83,7 +83,10 @@ func (r *rungs) ladder() []string {
 }
 
 // whyNot says why a function is no point here, "" when it is one, and whether nothing is missed by it.
-func (t *Tracer) whyNot(f *Function, ladder []string, here *presence) (why string, needless bool) {
+func (t *Tracer) whyNot(f *Function, filter *Filter, ladder []string, here *presence) (why string, needless bool) {
+	if !filter.mayReach(f.Family) {
+		return fmt.Sprintf("no IPv%d packet is followed", f.Family), true
+	}
 	if f.Instead != "" {
 		if _, ok := tracepointArgs(here.kernel, f.Instead); ok {
 			return "the tracepoint " + f.Instead + " tells it", true
