@@ -50,6 +50,9 @@ func (f *flight) deliver(a *Assembler, e *tracer.Event, why string) {
 	f.add(h)
 	f.j.End, f.j.EndWhy = Delivered, why
 	f.over = true
+	if why == "socket" && f.flags&flagSYN != 0 {
+		a.heard[f.key] = true
+	}
 }
 
 // finish ends a journey without further news.

@@ -5,6 +5,7 @@ package journey
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/nettrace-io/nettrace/pkg/tracer"
@@ -186,4 +187,77 @@ func FuzzFunctions(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A SYN that is sent again while its handshake is under way ends in tcp_v4_rcv like one that nobody listens to, and old kernels give no reason.
+func TestASYNSentAgainToAListener(t *testing.T) {
+	gone := ev(4, tracer.PointConsume, 2, "", "")
+	gone.HasPacket, gone.Tuple = false, tracer.Tuple{}
+	first := []tracer.Event{rx(1), called(2, "ip_local_deliver"), called(3, "tcp_v4_rcv"), gone}
+	again := []tracer.Event{rx(1001), called(1002, "ip_local_deliver"), called(1003, "tcp_v4_rcv"), dropped2(1004, "tcp_v4_rcv", "")}
+	for i := range again {
+		again[i].ID = 8
+	}
+	if js := play(Options{}, append(first, again...)...); len(js) != 2 || js[1].End != Delivered || js[1].Attempt != 2 {
+		t.Errorf("%s, then %s", stages(&js[0]), stages(&js[1]))
+	}
+	if js := play(Options{}, again...); js[0].End != Rejected {
+		t.Errorf("the only one: %s", stages(&js[0]))
+	}
+}
+
+// What functions tell of a packet inside a tunnel is about the tunnel's packet, and says so.
+func TestFunctionsInsideATunnel(t *testing.T) {
+	in := ev(1, tracer.PointRX, 2, "eth0", "phys")
+	in.Outer = tracer.Tuple{Src: netip.MustParseAddr("192.168.50.1"), Dst: netip.MustParseAddr("192.168.50.2"), Sport: 5, Dport: 4789, Proto: tracer.ProtoUDP}
+	js := play(Options{}, in, called(2, "nf_hook_slow", inHook(0)), called(3, "nf_conntrack_in"), called(4, "nf_hook_slow", inHook(1), withCT(2)),
+		called(5, "__nf_conntrack_confirm", withCT(2)), ev(6, tracer.PointRX, 2, "flannel.1", "vxlan"), called(7, "nf_hook_slow", inHook(0)), tx(8))
+	Describe(&js[0])
+	var got []string
+	for _, h := range js[0].Hops {
+		if h.Stage == StageNetfilter || h.Stage == StageConntrack {
+			got = append(got, h.What)
+		}
+	}
+	want := []string{"tunnel packet, netfilter ip PREROUTING: accept", "tunnel packet, conntrack: NEW", "tunnel packet, netfilter ip INPUT: accept",
+		"tunnel packet, conntrack: the connection is entered into the table", "netfilter ip PREROUTING: accept"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// A neighbour is asked for behind the last hook.
+func TestWaitingForANeighbourIsBehindTheHook(t *testing.T) {
+	wait := ev(4, tracer.PointNeighSend, 2, "cni0", "bridge")
+	wait.HasPacket = false
+	js := play(Options{}, rx(1), called(2, "nf_hook_slow", inHook(4)), called(3, "__nf_conntrack_confirm", withCT(2)), wait, tx(5))
+	if got := stages(&js[0]); got != "bridge netfilter conntrack neighbour device-tx = left-node" || js[0].Hops[1].Verdict != "accept" {
+		t.Errorf("%s, hook %q", got, js[0].Hops[1].Verdict)
+	}
+}
+
+func TestIPVSTakesThePacketOutOfItsHook(t *testing.T) {
+	js := play(Options{}, rx(1), called(2, "nf_hook_slow", inHook(1)), called(3, "ip_vs_nat_xmit"), called(4, "nf_hook_slow", inHook(3)), tx(5))
+	Describe(&js[0])
+	if h := js[0].Hops[1]; h.Verdict != "stolen" || h.What != "netfilter ip INPUT: taken by IPVS" {
+		t.Errorf("%q, %q", h.Verdict, h.What)
+	}
+}
+
+// With br_netfilter the kernel comes to PREROUTING a second time above the bridge, and asks nothing there.
+func TestPREROUTINGAboveTheBridgeIsToldOnce(t *testing.T) {
+	port := ev(1, tracer.PointRX, 2, "veth1", "veth")
+	below := []tracer.Event{port, called(2, "nf_hook_slow", inHook(0)), called(3, "ipt_do_table", inHook(0), ofTable("nat", "")), rx(4), called(5, "nf_hook_slow", inHook(0))}
+	if got := stages(&play(Options{}, append(slices.Clone(below), tx(7))...)[0]); got != "device-rx netfilter bridge device-tx = left-node" {
+		t.Errorf("nothing asked: %s", got)
+	}
+	if got := stages(&play(Options{}, append(slices.Clone(below), called(6, "ipt_do_table", inHook(0), ofTable("raw", "")), tx(7))...)[0]); got != "device-rx netfilter bridge netfilter device-tx = left-node" {
+		t.Errorf("a table asked: %s", got)
+	}
+	if got := stages(&play(Options{}, rx(4), called(5, "nf_hook_slow", inHook(0)), tx(7))[0]); got != "bridge netfilter device-tx = left-node" {
+		t.Errorf("the first time: %s", got)
+	}
+	if got := stages(&play(Options{}, append(slices.Clone(below), dropped2(6, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_rcv"))...)[0]); got != "device-rx netfilter bridge netfilter drop = dropped" {
+		t.Errorf("dropped there: %s", got)
+	}
 }
