@@ -60,7 +60,8 @@ type Assembler struct {
 	done     []Journey
 	drops    []Drop
 	attempts map[attemptKey]int
-	routes   []tracer.Event // lookups of sockets, for the packet that follows
+	heard    map[attemptKey]bool // SYNs that a listener took
+	routes   []tracer.Event      // lookups of sockets, for the packet that follows
 	lost     uint64
 	nextID   int
 }
@@ -73,7 +74,7 @@ type attemptKey struct {
 
 // New returns an empty assembler.
 func New(o Options) *Assembler {
-	return &Assembler{opt: o, byID: map[uint64]*flight{}, attempts: map[attemptKey]int{}}
+	return &Assembler{opt: o, byID: map[uint64]*flight{}, attempts: map[attemptKey]int{}, heard: map[attemptKey]bool{}}
 }
 
 // Add takes the next event.
@@ -213,16 +214,23 @@ func (a *Assembler) Lost() uint64 { return a.lost }
 
 // attempt counts transmissions of the same data: 1 for the first. A bare acknowledgement is never a retransmission.
 func (a *Assembler) attempt(e *tracer.Event) int {
-	const takesSequence = flagSYN | flagFIN
 	if e.Tuple.Proto != tracer.ProtoTCP || e.About.Valid() || (e.Payload == 0 && e.TCPFlags&takesSequence == 0) {
 		return 1
 	}
 	if len(a.attempts) >= maxAttempts {
 		clear(a.attempts)
+		clear(a.heard)
 	}
-	k := attemptKey{e.Tuple, e.Seq, uint16(e.TCPFlags & takesSequence)}
+	k := attemptOf(e)
 	a.attempts[k]++
 	return a.attempts[k]
+}
+
+// Flags that take a sequence number.
+const takesSequence = flagSYN | flagFIN
+
+func attemptOf(e *tracer.Event) attemptKey {
+	return attemptKey{e.Tuple, e.Seq, uint16(e.TCPFlags & takesSequence)}
 }
 
 func (a *Assembler) backend(name string) string {

@@ -103,16 +103,17 @@ func received(h *Hop) string {
 
 // tracked tells what connection tracking did.
 func tracked(h *Hop) string {
+	s := pick(h.Outer != nil, "tunnel packet, ", "") + "conntrack: "
 	switch h.Step {
 	case "table-full":
-		return "conntrack: no entry, the table is full"
+		return s + "no entry, the table is full"
 	case "confirm":
-		return "conntrack: the connection is entered into the table"
+		return s + "the connection is entered into the table"
 	}
 	if h.CT == nil {
-		return "conntrack: looked up"
+		return s + "looked up"
 	}
-	s := "conntrack: " + h.CT.State
+	s += h.CT.State
 	if h.Why != "" {
 		s += ", " + h.Why
 	}
@@ -125,13 +126,15 @@ func hooked(h *Hop) string {
 	if name == "" {
 		name = "rules"
 	}
-	s := "netfilter " + name
+	s := pick(h.Outer != nil, "tunnel packet, ", "") + "netfilter " + name
 	if len(h.Tables) > 0 {
 		s += " (" + strings.Join(h.Tables, ", ") + ")"
 	}
 	switch h.Verdict {
 	case "queue":
 		return s + ": handed to a program in user space"
+	case "stolen":
+		return s + ": taken by IPVS"
 	case "":
 		return s
 	}
@@ -167,7 +170,7 @@ func bridged(h *Hop) string {
 
 func translated(h *Hop) string {
 	side := "destination"
-	if (h.NAT.Type == "dnat") == h.NAT.Undo {
+	if (h.NAT.Type == "dnat" || h.NAT.Type == "redirect") == h.NAT.Undo {
 		side = "source"
 	}
 	kind := strings.ToUpper(h.NAT.Type)

@@ -6,7 +6,7 @@ import "github.com/nettrace-io/nettrace/pkg/tracer"
 
 // drop ends the journey by a drop, or by a rejection when this node told the sender; what ends a packet that had arrived is no drop.
 func (f *flight) drop(a *Assembler, e *tracer.Event) {
-	if f.noise(e) {
+	if f.pend.full == nil && f.noise(e) {
 		f.deliver(a, e, "socket")
 		return
 	}
@@ -14,6 +14,9 @@ func (f *flight) drop(a *Assembler, e *tracer.Event) {
 	h.Reason, h.Location = e.Reason, e.Location
 	h.Stack = dropStack(e.Stack, e.Location)
 	h.Hook = hookOf(h.Stack, e.Reason, e.Location)
+	if h.Hook == "" && inNetfilter[e.Location] {
+		h.Hook = hookOfHop(f.currentHook())
+	}
 	f.explain(&h)
 	f.infer(&h)
 	h.ICMP = f.icmp
@@ -47,6 +50,9 @@ func (f *flight) deliver(a *Assembler, e *tracer.Event, why string) {
 	f.add(h)
 	f.j.End, f.j.EndWhy = Delivered, why
 	f.over = true
+	if why == "socket" && f.flags&flagSYN != 0 {
+		a.heard[f.key] = true
+	}
 }
 
 // finish ends a journey without further news.

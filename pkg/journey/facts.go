@@ -235,5 +235,6 @@ func (f *flight) noise(e *tracer.Event) bool {
 	case "TCP_OLD_DATA", "TCP_OLD_SEQUENCE", "TCP_OLD_ACK", "TCP_RESET", "TCP_OFOMERGE", "TCP_CLOSE", "SOCKET_DESTROYED":
 		return true
 	}
-	return e.Reason == "NOT_SPECIFIED" && strings.HasPrefix(e.Location, "tcp_v") && !f.hasRST
+	usual := e.Reason == "NOT_SPECIFIED" || (e.Reason == "" && f.heard)
+	return usual && strings.HasPrefix(e.Location, "tcp_v") && !f.hasRST
 }

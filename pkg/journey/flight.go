@@ -32,6 +32,8 @@ type flight struct {
 	hasRST  bool
 	pend    pending
 	local   bool // the kernel or the addresses say that it is where it was going
+	key     attemptKey
+	heard   bool // a SYN sent again: a listener took the one before
 	waiting bool
 	over    bool
 	cut     bool // more hops than are kept
@@ -47,6 +49,8 @@ type ctKey struct {
 func newFlight(a *Assembler, e *tracer.Event) *flight {
 	f := &flight{ids: []uint64{e.ID}, last: e.Time, tuple: e.Tuple, ipid: e.IPID, seq: e.Seq, flags: e.TCPFlags, payload: e.Payload, lastNS: e.NetNS}
 	f.outer, f.tunnelType = e.Outer, e.Tunnel
+	f.key = attemptOf(e)
+	f.heard = a.heard[f.key]
 	f.j = Journey{ID: a.nextID, Direction: directions[e.Dir], Attempt: a.attempt(e), Packet: packetOf(e), Start: e.Time}
 	f.j.Hops = make([]Hop, 0, 24)
 	return f

@@ -94,7 +94,12 @@ func keep(e *tracer.Event) *tracer.Event {
 // settleDevice does so for the tracepoints. A drop is no proof that the packet passed its hook.
 func (f *flight) settleDevice(a *Assembler, e *tracer.Event) {
 	switch e.Point {
-	case tracer.PointConsume, tracer.PointQueue, tracer.PointICMP, tracer.PointResetSent, tracer.PointNeighSend, tracer.PointNeighDead:
+	case tracer.PointNeighSend, tracer.PointNeighDead: // asked for behind the last hook
+		if f.pend.conntrack == nil {
+			f.passed(a)
+		}
+		return
+	case tracer.PointConsume, tracer.PointQueue, tracer.PointICMP, tracer.PointResetSent:
 		return
 	case tracer.PointDrop:
 		if f.pend.conntrack != nil {
@@ -138,6 +143,9 @@ func (f *flight) settle(a *Assembler, e *tracer.Event, role tracer.Role) {
 func (f *flight) functionHop(a *Assembler, e *tracer.Event, stage Stage) Hop {
 	h := f.hop(a, e, stage)
 	h.Step = roleNames[tracer.RoleOf(e.Point)]
+	if f.outer.Valid() { // functions do not parse the packet
+		h.Outer = f.outerPtr
+	}
 	return h
 }
 
@@ -154,6 +162,9 @@ func (f *flight) ipvs(a *Assembler, e *tracer.Event) {
 		h.IPVS = &IPVS{Method: ipvsMethods[h.Func], Virtual: destination(e.Virtual), Server: destination(e.Backend)}
 	}
 	f.pend.nat = keep(e)
+	if hook := f.currentHook(); hook != nil && hook.Verdict == "" {
+		hook.Verdict = "stolen"
+	}
 	f.add(h)
 }
 

@@ -46,6 +46,8 @@ func (f *flight) infer(h *Hop) {
 
 func (f *flight) inferred(h *Hop) string {
 	switch {
+	case h.Step == "accept-queue-full":
+		return "" // no kernel has a reason for it
 	case h.Hook != "":
 		return "NETFILTER_DROP"
 	case f.pend.checked && strings.HasPrefix(h.Location, "ip_rcv_finish"):

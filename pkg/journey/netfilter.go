@@ -81,10 +81,29 @@ func (f *flight) passed(a *Assembler) {
 	if h := f.currentHook(); h != nil && h.Verdict == "" {
 		h.Verdict = "accept"
 	}
+	f.dropDoubled()
 	f.pend.hook, f.pend.words, f.pend.tableFull = 0, "", false
 	if c := f.pend.confirm; c != nil {
 		f.pend.confirm = nil
 		f.add(f.functionHop(a, c, StageConntrack))
+	}
+}
+
+// dropDoubled takes out the hook that br_netfilter had run already: the kernel calls PREROUTING again above the bridge and leaves it at once
+// (net/bridge/br_netfilter_hooks.c, ip_sabotage_in), so nothing is asked there.
+func (f *flight) dropDoubled() {
+	h := f.currentHook()
+	if h == nil || h.Hook != hookNames[0] || len(h.Tables) > 0 || h.Verdict != "accept" || h.Outer != nil {
+		return
+	}
+	i, above := f.pend.hook-1, false
+	for k := i - 1; k >= 0 && f.j.Hops[k].NetNS == h.NetNS; k-- {
+		p := &f.j.Hops[k]
+		above = above || p.Stage == StageBridge
+		if above && p.Stage == StageNetfilter && p.Hook == h.Hook && p.Outer == nil {
+			f.j.Hops = slices.Delete(f.j.Hops, i, i+1)
+			return
+		}
 	}
 }
 
@@ -99,6 +118,7 @@ func (f *flight) lookedUp(a *Assembler, e *tracer.Event) {
 	switch {
 	case e.HasCT:
 		h.CT = conntrackOf(e)
+		f.pend.tableFull = false // an old entry went
 	case f.pend.tableFull:
 		h.CT, h.Step = nil, "table-full"
 	case e.CTInfo == ctUntracked:

@@ -135,7 +135,41 @@ func TestDecodeDoesNotAllocatePerEvent(t *testing.T) {
 	}
 }
 
+// detailRecord is what a function tells, with every byte of its texts set: none of them ends.
+func detailRecord(p Point) []byte {
+	w := bpfDetailEvent{E: dropRecord().E, Hook: 1 << 31, Pf: 1 << 31, Value: -1 << 63, Limit: 1<<63 - 1}
+	w.E.Point = uint32(p)
+	for _, text := range [][]byte{w.Name[:], w.Chain[:], w.InDev[:], w.OutDev[:]} {
+		for i := range text {
+			text[i] = 0x1b
+		}
+	}
+	w.From.Family, w.To.Family = 200, 200
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&w)), detailSize)...)
+}
+
+func TestDecodeBoundsDetails(t *testing.T) {
+	dec := NewDecoder(fixedNames{})
+	for _, f := range Functions {
+		var e Event
+		if err := dec.Decode(detailRecord(f.Point), &e); err != nil {
+			t.Fatalf("%s: %v", f.Name, err)
+		}
+		if len(e.Table) != 32 || len(e.Chain)+len(e.Words) != 64 || len(e.InDev) != 16 || len(e.OutDev) != 16 || e.Virtual.Valid() || e.Backend.Valid() || e.Stack != nil {
+			t.Errorf("%s: %+v", f.Name, e)
+		}
+	}
+	var e Event
+	if err := dec.Decode(detailRecord(PointRX), &e); err != nil || e.Table != "" || e.Value != 0 {
+		t.Errorf("a tracepoint has no details: %v, %+v", err, e)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
+	for _, p := range []Point{64, 66, 71, 85, 114, 117, PointRX} {
+		f.Add(detailRecord(p))
+		f.Add(detailRecord(p)[:detailSize-1])
+	}
 	d := dropRecord()
 	f.Add(wire(&d))
 	f.Add(wire(&d)[:eventSize])

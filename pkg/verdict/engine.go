@@ -58,7 +58,7 @@ func (d *dropAt) reason() string { return strings.TrimPrefix(d.h.Reason, journey
 // conntrack is the last step of connection tracking in the namespace of the drop, nil when none was seen.
 func (d *dropAt) conntrack() *journey.Hop {
 	for k := d.i; k >= 0; k-- {
-		if h := &d.j.Hops[k]; h.Stage == journey.StageConntrack && h.NetNS == d.h.NetNS && h.Step != "confirm" {
+		if h := &d.j.Hops[k]; h.Stage == journey.StageConntrack && h.NetNS == d.h.NetNS && h.Step != "confirm" && (h.Outer == nil) == (d.h.Outer == nil) {
 			return h
 		}
 	}
