@@ -73,7 +73,7 @@ func (a *attaching) functions(functions []*planned) {
 	}
 }
 
-func (f *planned) attach() (link.Link, error) {
+func (f *planned) attach() (io.Closer, error) {
 	if f.backend == BackendFentry {
 		l, err := link.AttachTracing(link.TracingOptions{Program: f.prog})
 		if errors.Is(err, ebpf.ErrNotSupported) {
@@ -81,11 +81,13 @@ func (f *planned) attach() (link.Link, error) {
 		}
 		return l, err
 	}
-	o := &link.KprobeOptions{}
-	if f.cookies {
-		o.Cookie = f.cookie()
+	switch {
+	case f.cookies:
+		return link.Kprobe(f.function.Name, f.prog, &link.KprobeOptions{Cookie: f.cookie()})
+	case f.address == 0:
+		return nil, errors.New("the address of the function is not known or not only one's, and this kernel gives kprobes no cookies (before 5.15)")
 	}
-	return link.Kprobe(f.function.Name, f.prog, o)
+	return kprobeAt(f.address, f.prog)
 }
 
 func byProgram(functions []*planned) map[*ebpf.Program][]*planned {

@@ -3,9 +3,11 @@
 package tracer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,51 +50,93 @@ func Start(o Options) (*Tracer, error) {
 	if err := checkPrivileges(); err != nil {
 		return nil, err
 	}
-	// The kernel's types and the embedded programs are read side by side: with little else to do, that is half of the start.
-	var (
-		spec    *ebpf.CollectionSpec
-		readErr error
-		found   rungs
-		read    sync.WaitGroup
-	)
-	types, moduleTypes := btf.NewCache(), btf.NewCache()
-	read.Go(func() { spec, readErr = loadBpf() })
-	read.Go(func() { _, _ = moduleTypes.Kernel() })
-	read.Go(func() { found = findRungs(o.Backend) })
-	kernel, err := types.Kernel()
-	read.Wait()
+	m, err := readMaterial(o.Backend)
 	if err != nil {
-		return nil, &FeatureError{What: "BTF (/sys/kernel/btf/vmlinux)", Next: "use a kernel built with CONFIG_DEBUG_INFO_BTF", Err: err}
+		return nil, err
 	}
-	if readErr != nil {
-		return nil, fmt.Errorf("read the embedded programs: %w", readErr)
-	}
-	t := &Tracer{names: newKernelNames(kernel), rungs: found}
+	t := &Tracer{names: newKernelNames(m.kernel), rungs: m.rungs, points: make([]PointStatus, len(Points)+len(Functions))}
 	if err := t.rungs.force(o.Backend); err != nil {
 		return nil, err
 	}
 	removeMemlock()
-	t.points = dropMissing(spec, kernel)
-	functions := t.planFunctions(spec, moduleTypes, &o.Filter)
-	if err := configure(spec, kernel, &o, t.rungs.cookies); err != nil {
+	tracepoints := t.takeEmbedded(m.spec)
+	halves := m.halves(&t.rungs)
+	var (
+		functions []*planned
+		programs  map[string]*ebpf.ProgramSpec
+		plan      sync.WaitGroup
+	)
+	plan.Go(func() { functions, programs = t.planFunctions(halves[1], &o.Filter) })
+	t.dropMissing(tracepoints, m.kernel, &o.Filter)
+	err = t.makeMaps(m, &o)
+	plan.Wait()
+	if err != nil {
 		return nil, err
 	}
-	programs := spec.Programs
-	spec.Programs = map[string]*ebpf.ProgramSpec{}
-	if t.coll, err = ebpf.NewCollection(spec); err != nil {
-		return nil, explainLoad(err)
-	}
+	t.replaced(functions)
+	maps.Copy(programs, tracepoints)
 	if err := t.arm(&o.Filter); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
-	if err := t.loadAndAttach(spec, programs, [2]*btf.Cache{types, moduleTypes}, functions); err != nil {
+	if err := t.loadAndAttach(m.spec, programs, halves, functions); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
 	t.attached = time.Since(begin)
 	go t.names.load.Do(t.names.readKallsyms) // the first drop should not wait for it
 	return t, nil
+}
+
+// material is what a start is made from.
+type material struct {
+	spec   *ebpf.CollectionSpec
+	rungs  rungs
+	kernel *btf.Spec
+	cache  *btf.Cache
+}
+
+// readMaterial reads the embedded programs, the kernel's types and its abilities side by side: with little else to do, that is a third of a
+// start.
+func readMaterial(backend string) (*material, error) {
+	m := &material{cache: btf.NewCache()}
+	var (
+		read    sync.WaitGroup
+		specErr error
+	)
+	read.Go(func() { m.spec, specErr = loadBpf() })
+	read.Go(func() { m.rungs = findRungs(backend) })
+	var err error
+	m.kernel, err = m.cache.Kernel()
+	read.Wait()
+	if err != nil {
+		return nil, &FeatureError{What: "BTF (/sys/kernel/btf/vmlinux)", Next: "use a kernel built with CONFIG_DEBUG_INFO_BTF", Err: err}
+	}
+	if specErr != nil {
+		return nil, fmt.Errorf("read the embedded programs: %w", specErr)
+	}
+	return m, nil
+}
+
+// halves are the kernel's types for the tracepoints' half of the start and for the functions'.
+func (m *material) halves(r *rungs) [2]*types {
+	h := [2]*types{newTypes(m.kernel, m.cache), newTypes(m.kernel.Copy(), m.cache)}
+	if slices.Contains(r.ladder(), BackendFentry) { // for which the library reads modules itself
+		h[1].cache = btf.NewCache()
+	}
+	return h
+}
+
+// makeMaps makes the maps and variables over which all programs are loaded.
+func (t *Tracer) makeMaps(m *material, o *Options) error {
+	if err := configure(m.spec, m.kernel, o, t.rungs.cookies); err != nil {
+		return err
+	}
+	var err error
+	if t.coll, err = ebpf.NewCollection(m.spec); err != nil {
+		return explainLoad(err)
+	}
+	return nil
 }
 
 // tracepointArgs counts a tracepoint's arguments from BTF: the parameters of btf_trace_NAME less the first, which is private to the
@@ -113,17 +157,36 @@ func tracepointArgs(kernel *btf.Spec, name string) (int, bool) {
 	return len(proto.Params) - 1, true
 }
 
-// dropMissing takes the programs out whose tracepoint the kernel does not have and returns the status of every point.
-func dropMissing(spec *ebpf.CollectionSpec, kernel *btf.Spec) []PointStatus {
-	out := make([]PointStatus, len(Points))
+// takeEmbedded takes the programs out of the spec, which keeps maps and variables: those of tracepoints are returned, those of functions are
+// kept to choose from.
+func (t *Tracer) takeEmbedded(spec *ebpf.CollectionSpec) (tracepoints map[string]*ebpf.ProgramSpec) {
+	tracepoints, t.embedded = map[string]*ebpf.ProgramSpec{}, map[string]*ebpf.ProgramSpec{}
+	for name, p := range spec.Programs {
+		if ofFunction(name) {
+			t.embedded[name] = p
+			continue
+		}
+		tracepoints[name] = p
+	}
+	spec.Programs = map[string]*ebpf.ProgramSpec{}
+	return tracepoints
+}
+
+// dropMissing sets the status of every tracepoint and takes the programs out whose tracepoint the kernel does not have, or that no packet of
+// the flow can reach.
+func (t *Tracer) dropMissing(programs map[string]*ebpf.ProgramSpec, kernel *btf.Spec, filter *Filter) {
 	for i, p := range Points {
-		out[i] = PointStatus{Name: p.Name, Backend: BackendTracepoint}
-		if _, ok := tracepointArgs(kernel, p.Name); !ok {
-			out[i] = PointStatus{Name: p.Name, Why: "this kernel has no tracepoint " + p.Name}
-			delete(spec.Programs, p.Program)
+		s := &t.points[i]
+		*s = PointStatus{Name: p.Name, Backend: BackendTracepoint}
+		if !filter.mayReach(p.Family) {
+			*s = PointStatus{Name: p.Name, Why: otherFamily(p.Family), Needless: true}
+		} else if _, ok := tracepointArgs(kernel, p.Name); !ok {
+			*s = PointStatus{Name: p.Name, Why: "this kernel has no tracepoint " + p.Name}
+		}
+		if s.Why != "" {
+			delete(programs, p.Program)
 		}
 	}
-	return out
 }
 
 // configure sets the constants and the initial contents of the variables of bpf/config.h and bpf/filter.h.
@@ -159,12 +222,12 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options, cookies 
 }
 
 // loadAndAttach loads the programs over the maps and attaches them, tracepoints and functions side by side: the verifier's time and the
-// kernel's at each kprobe are most of the start. The two need their own copies of the kernel's types, because a module's types share the
-// kernel's without a lock. A group with a program that the verifier refuses is loaded again one by one, so that only that one is lost.
-func (t *Tracer) loadAndAttach(spec *ebpf.CollectionSpec, programs map[string]*ebpf.ProgramSpec, types [2]*btf.Cache, functions []*planned) error {
+// kernel's at each kprobe are most of the start. A group with a program that the verifier refuses is loaded again one by one, so that only
+// that one is lost.
+func (t *Tracer) loadAndAttach(spec *ebpf.CollectionSpec, programs map[string]*ebpf.ProgramSpec, halves [2]*types, functions []*planned) error {
 	a := &attaching{t: t}
-	load := func(types *btf.Cache, modules bool, group map[string]*ebpf.ProgramSpec) {
-		options := ebpf.CollectionOptions{MapReplacements: t.coll.Maps, Cache: types, Programs: relocations(types, modules)}
+	load := func(here *types, modules bool, group map[string]*ebpf.ProgramSpec) {
+		options := ebpf.CollectionOptions{MapReplacements: t.coll.Maps, Cache: here.cache, Programs: here.relocations(modules)}
 		loaded, failed := loadGroup(spec, options, group)
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -177,18 +240,18 @@ func (t *Tracer) loadAndAttach(spec *ebpf.CollectionSpec, programs map[string]*e
 	tracepoints, ofFunctions := deal(programs, t.rungs.multi)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		load(types[0], false, tracepoints)
+		load(halves[0], false, tracepoints)
 		a.tracepoints()
 	})
-	addresses := make(chan map[uint64]uint64, 1)
-	go func() { addresses <- kprobeAddresses(functions) }()
+	found := make(chan error, 1)
+	go func() { found <- findAddresses(functions) }()
 	wg.Go(func() {
-		load(types[1], true, ofFunctions)
+		load(halves[1], true, ofFunctions)
 		if programs[allBodies] != nil && a.program(allBodies) == nil {
-			load(types[1], true, separate(t.embedded, functions))
+			load(halves[1], true, separate(t.embedded, functions))
 		}
-		for address, cookie := range <-addresses {
-			_ = t.coll.Maps[bpfMapFunctions].Put(address, cookie)
+		if err := errors.Join(<-found, a.nameAddresses(functions)); err != nil {
+			a.failed = err
 		}
 		a.functions(functions)
 	})

@@ -3,15 +3,10 @@
 package tracer
 
 import (
-	"bufio"
-	"bytes"
-	"os"
 	"strconv"
-	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/btf"
 )
 
 // planned is a function with the rung that will serve it.
@@ -20,6 +15,7 @@ type planned struct {
 	backend  string
 	program  string // name in the collection
 	cookies  bool
+	address  uint64 // known only where there are no cookies
 	status   *PointStatus
 	prog     *ebpf.Program
 }
@@ -66,23 +62,14 @@ func (f *planned) kprobe(embedded map[string]*ebpf.ProgramSpec) *ebpf.ProgramSpe
 	return one
 }
 
-// planFunctions chooses a rung for every function and leaves the programs in the spec that are needed for it.
-func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache, filter *Filter) []*planned {
-	base := len(t.points)
-	t.points = append(t.points, make([]PointStatus, len(Functions))...)
-	t.embedded = map[string]*ebpf.ProgramSpec{}
-	for name, p := range spec.Programs {
-		if strings.HasPrefix(name, "kprobe_") || strings.HasPrefix(name, "fentry_") {
-			t.embedded[name] = p
-			delete(spec.Programs, name)
-		}
-	}
-	here := newPresence(types)
+// planFunctions chooses a rung for every function. The programs that are needed for it are those returned.
+func (t *Tracer) planFunctions(here *types, filter *Filter) ([]*planned, map[string]*ebpf.ProgramSpec) {
+	programs := map[string]*ebpf.ProgramSpec{}
 	ladder := t.rungs.ladder()
 	var out []*planned
 	for i := range Functions {
 		f := &Functions[i]
-		status := &t.points[base+i]
+		status := &t.points[len(Points)+i]
 		status.Name = f.Name
 		if status.Why, status.Needless = t.whyNot(f, filter, ladder, here); status.Why != "" {
 			continue
@@ -94,15 +81,21 @@ func (t *Tracer) planFunctions(spec *ebpf.CollectionSpec, types *btf.Cache, filt
 			}
 		}
 		status.Backend = p.backend
-		p.use(t.embedded, spec.Programs)
+		p.use(t.embedded, programs)
 		out = append(out, p)
+	}
+	return out, programs
+}
+
+// replaced marks the tracepoints that the kernel does not have and functions stand in for.
+func (t *Tracer) replaced(functions []*planned) {
+	for _, f := range functions {
 		for k := range Points {
-			if tp := &t.points[k]; f.Instead == tp.Name && tp.Why != "" { // chosen because there is no such tracepoint
-				tp.Why, tp.Needless = "the function "+f.Name+" tells it", true
+			if tp := &t.points[k]; f.function.Instead == tp.Name && tp.Why != "" {
+				tp.Why, tp.Needless = "the function "+f.function.Name+" tells it", true
 			}
 		}
 	}
-	return out
 }
 
 // use puts the function's program among those to load.
@@ -139,40 +132,4 @@ func setCookie(insns asm.Instructions, cookie uint64) {
 			insns[i].Constant = int64(cookie)
 		}
 	}
-}
-
-// kprobeAddresses is the kernel side's table from function addresses to cookies, for kprobes that cannot have cookies; empty where they can. A
-// kprobe sits at the first instruction or, where that is a landing pad for indirect branches, right behind it.
-func kprobeAddresses(functions []*planned) map[uint64]uint64 {
-	const landingPad = 4
-	want, out := map[string]*planned{}, map[uint64]uint64{}
-	for _, f := range functions {
-		if f.backend == BackendKprobe && !f.cookies {
-			want[f.function.Name] = f
-		}
-	}
-	if len(want) == 0 {
-		return out
-	}
-	file, err := os.Open("/proc/kallsyms")
-	if err != nil {
-		return out
-	}
-	defer file.Close()
-	s := bufio.NewScanner(file)
-	for s.Scan() {
-		line := s.Bytes()
-		if len(line) < 20 {
-			continue
-		}
-		name, _, _ := bytes.Cut(line[19:], []byte("\t"))
-		f := want[string(name)]
-		if f == nil {
-			continue
-		}
-		if addr, err := strconv.ParseUint(string(line[:16]), 16, 64); err == nil && addr != 0 {
-			out[addr], out[addr+landingPad] = f.cookie(), f.cookie()
-		}
-	}
-	return out
 }

@@ -4,12 +4,10 @@ package tracer
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
 )
@@ -82,10 +80,12 @@ func (r *rungs) ladder() []string {
 	return out
 }
 
+func otherFamily(family uint8) string { return fmt.Sprintf("no IPv%d packet is followed", family) }
+
 // whyNot says why a function is no point here, "" when it is one, and whether nothing is missed by it.
-func (t *Tracer) whyNot(f *Function, filter *Filter, ladder []string, here *presence) (why string, needless bool) {
+func (t *Tracer) whyNot(f *Function, filter *Filter, ladder []string, here *types) (why string, needless bool) {
 	if !filter.mayReach(f.Family) {
-		return fmt.Sprintf("no IPv%d packet is followed", f.Family), true
+		return otherFamily(f.Family), true
 	}
 	if f.Instead != "" {
 		if _, ok := tracepointArgs(here.kernel, f.Instead); ok {
@@ -105,66 +105,6 @@ func (t *Tracer) whyNot(f *Function, filter *Filter, ladder []string, here *pres
 		why = "module " + f.Module + " has no BTF, which fentry needs"
 	}
 	return why, needless
-}
-
-// presence knows which functions the running kernel has, from BTF: that of the kernel, and of each module where modules have it.
-type presence struct {
-	types  *btf.Cache
-	kernel *btf.Spec
-	typed  bool // modules have BTF
-}
-
-func newPresence(types *btf.Cache) *presence {
-	p := &presence{types: types}
-	p.kernel, _ = types.Kernel()
-	entries, err := os.ReadDir("/sys/kernel/btf")
-	p.typed = err == nil && len(entries) > 1
-	return p
-}
-
-// inKernel reports whether the function is in the kernel itself.
-func (p *presence) inKernel(f *Function) bool {
-	var fn *btf.Func
-	return p.kernel.TypeByName(f.Name, &fn) == nil
-}
-
-// whyNot looks where the function is: in the kernel itself, else in its module. A kernel without types for modules is asked when attaching.
-func (p *presence) whyNot(f *Function) (why string, needless bool) {
-	var fn *btf.Func
-	if p.kernel.TypeByName(f.Name, &fn) == nil {
-		return "", false
-	}
-	if f.Module == "" {
-		return "this kernel has no function " + f.Name + " (renamed, or merged into its caller)", false
-	}
-	if _, err := os.Stat("/sys/module/" + f.Module); err != nil {
-		return "module " + f.Module + " is not loaded: no packet passes there", true
-	}
-	if !p.typed {
-		return "", false
-	}
-	if spec, err := p.types.Module(f.Module); err == nil && spec.TypeByName(f.Name, &fn) != nil {
-		return "module " + f.Module + " has no function " + f.Name + " (renamed, or merged into its caller)", false
-	}
-	return "", false
-}
-
-// typedModules hold types that programs read and that the kernel's own BTF lacks on some kernels.
-var typedModules = []string{"x_tables", "nf_tables", "ip_vs"}
-
-// relocations names the types that field accesses are relocated to: without it every module's would be read.
-func relocations(types *btf.Cache, modules bool) ebpf.ProgramOptions {
-	kernel, _ := types.Kernel()
-	o := ebpf.ProgramOptions{KernelTypes: kernel}
-	if !modules {
-		return o
-	}
-	for _, m := range typedModules {
-		if spec, err := types.Module(m); err == nil {
-			o.ExtraRelocationTargets = append(o.ExtraRelocationTargets, spec)
-		}
-	}
-	return o
 }
 
 // removeMemlock lifts the limit on locked memory, which kernels before 5.11 count BPF maps against. Where it does not apply this does

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+)
+
+// types are the running kernel's types for one half of a start. Each half has its own copy, because a module's types share the kernel's
+// without a lock.
+type types struct {
+	kernel  *btf.Spec
+	modules map[string]*btf.Spec // nil where a module has none, or is not loaded
+	cache   *btf.Cache           // serves the library where it looks for what a program attaches to
+	typed   bool                 // modules have types
+}
+
+const btfDir = "/sys/kernel/btf"
+
+func newTypes(kernel *btf.Spec, cache *btf.Cache) *types {
+	entries, err := os.ReadDir(btfDir)
+	return &types{kernel: kernel, modules: map[string]*btf.Spec{}, cache: cache, typed: err == nil && len(entries) > 1}
+}
+
+// module is the types of a module, nil without.
+func (t *types) module(name string) *btf.Spec {
+	if spec, known := t.modules[name]; known {
+		return spec
+	}
+	t.modules[name] = nil
+	f, err := os.Open(filepath.Join(btfDir, name))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if spec, err := btf.LoadSplitSpecFromReader(f, t.kernel); err == nil {
+		t.modules[name] = spec
+	}
+	return t.modules[name]
+}
+
+// inKernel reports whether the function is in the kernel itself.
+func (t *types) inKernel(f *Function) bool {
+	var fn *btf.Func
+	return t.kernel.TypeByName(f.Name, &fn) == nil
+}
+
+// whyNot looks where the function is: in the kernel itself, else in its module. A kernel without types for modules is asked when attaching.
+func (t *types) whyNot(f *Function) (why string, needless bool) {
+	if t.inKernel(f) {
+		return "", false
+	}
+	if f.Module == "" {
+		return "this kernel has no function " + f.Name + " (renamed, or merged into its caller)", false
+	}
+	if _, err := os.Stat("/sys/module/" + f.Module); err != nil {
+		return "module " + f.Module + " is not loaded: no packet passes there", true
+	}
+	if !t.typed {
+		return "", false
+	}
+	var fn *btf.Func
+	if spec := t.module(f.Module); spec != nil && spec.TypeByName(f.Name, &fn) != nil {
+		return "module " + f.Module + " has no function " + f.Name + " (renamed, or merged into its caller)", false
+	}
+	return "", false
+}
+
+// typedModules hold types that programs read and that the kernel's own BTF lacks on some kernels.
+var typedModules = []string{"x_tables", "nf_tables", "ip_vs"}
+
+// relocations names the types that field accesses are relocated to: without it every module's would be read.
+func (t *types) relocations(modules bool) ebpf.ProgramOptions {
+	o := ebpf.ProgramOptions{KernelTypes: t.kernel}
+	if !modules {
+		return o
+	}
+	for _, m := range typedModules {
+		if spec := t.module(m); spec != nil {
+			o.ExtraRelocationTargets = append(o.ExtraRelocationTargets, spec)
+		}
+	}
+	return o
+}
