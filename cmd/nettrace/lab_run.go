@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/lab"
 	"github.com/nettrace-io/nettrace/pkg/render"
 	"github.com/nettrace-io/nettrace/pkg/tracer"
@@ -161,9 +162,13 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	if err := l.Apply(ctx, c); err != nil {
 		return nil, err
 	}
+	objects, err := objectsOf(l)
+	if err != nil {
+		return nil, err
+	}
 	see := &witness{}
 	fo := flowOptions{output: o.output, proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
-		scope: l.Scopes(), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
+		nameOptions: nameOptions{objects: objects}, scope: l.Scopes(), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
 	v, err := runFlow(ctx, s, fo, "netns:"+l.NetNS(c.Probe.From), c.Probe.To)
 	if err != nil {
 		return nil, err
@@ -174,6 +179,17 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 		wrong = append(missingHops(journey.Reply, c.Expect.FunctionReplyHops, see.journeys), wrong...)
 	}
 	return wrong, nil
+}
+
+// objectsOf are the lab's Kubernetes objects, as --cluster would read them.
+func objectsOf(l *lab.Lab) (*k8smeta.Objects, error) {
+	o := &k8smeta.Objects{}
+	for _, obj := range l.Objects() {
+		if err := o.Add(obj); err != nil {
+			return nil, fmt.Errorf("describe the lab: %w", err)
+		}
+	}
+	return o, nil
 }
 
 // witness keeps the journeys of a run for the comparison.

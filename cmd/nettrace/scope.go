@@ -9,13 +9,18 @@ import (
 
 	"github.com/nettrace-io/nettrace/internal/netns"
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
 // maxNamespaces bounds what is read at the start; a node has a namespace for each pod.
 const maxNamespaces = 2048
 
+// hostname is this node's name: that which a debug pod is told, else the machine's.
 func hostname() string {
+	if n := os.Getenv("NODE_NAME"); n != "" {
+		return n
+	}
 	h, err := os.Hostname()
 	if err != nil {
 		return "this node"
@@ -63,16 +68,19 @@ func scopes(values []string) (node string, refs []netstate.Ref, err error) {
 	return node, refs, nil
 }
 
-// places gives each namespace of a snapshot its name in words.
-func places(s *netstate.Snapshot) map[uint32]journey.Place {
+// places gives each namespace of a snapshot its name in words: a pod's, where the index knows whose it is.
+func places(s *netstate.Snapshot, x *k8smeta.Index) map[uint32]journey.Place {
 	m := map[uint32]journey.Place{}
 	if s == nil {
 		return m
 	}
+	pods := podsOf(s, x)
 	for _, n := range s.Namespaces {
 		w := &journey.Where{Kind: "netns", Name: n.Name}
 		if n.Host {
 			w = &journey.Where{Kind: "host", Name: n.Node}
+		} else if p := pods[n.Inode]; p != nil {
+			w = &journey.Where{Kind: "pod", Namespace: p.Namespace, Name: p.Name}
 		}
 		m[n.Inode] = journey.Place{Node: n.Node, Where: w}
 	}

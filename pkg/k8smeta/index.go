@@ -297,6 +297,23 @@ func (x *Index) Slices(s *Service) []*EndpointSlice {
 	return out
 }
 
+// NodeOfNetwork is the node whose pod network begins with an address: CNI plugins give it to a tunnel device or bridge of the node. Other
+// addresses of a pod network may be pods that are not known, and name no node.
+func (x *Index) NodeOfNetwork(a netip.Addr) *Node {
+	if x == nil {
+		return nil
+	}
+	for i := range x.objs.Nodes {
+		n := &x.objs.Nodes[i]
+		for _, c := range n.PodCIDRs {
+			if n.Deleted.IsZero() && c.Contains(a) && (a == c.Addr() || a == c.Addr().Next()) {
+				return n
+			}
+		}
+	}
+	return nil
+}
+
 // Objects are those that the index was built over; they must not be changed.
 func (x *Index) Objects() *Objects {
 	if x == nil {

@@ -34,8 +34,9 @@ var prefixForm = regexp.MustCompile(`^[a-z0-9]{1,8}$`)
 
 // Lab is a running lab.
 type Lab struct {
-	prefix  string
-	backend string
+	prefix   string
+	backend  string
+	services []Service
 	mu      sync.Mutex
 	closers []io.Closer // servers
 }
@@ -54,7 +55,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if o.Services == nil {
 		o.Services = Services()
 	}
-	l := &Lab{prefix: o.Prefix, backend: o.Backend}
+	l := &Lab{prefix: o.Prefix, backend: o.Backend, services: o.Services}
 	for _, s := range ShortNames() {
 		if _, err := netns.Inode(l.Path(s)); err == nil {
 			return nil, fmt.Errorf("a lab with prefix %q is there already: run 'nettrace lab down --prefix %s' first", o.Prefix, o.Prefix)
