@@ -107,8 +107,8 @@ func (l *lookup) named(n k8smeta.Name, source bool) (*endpoint, error) {
 	t, err := l.names.index.Find(n, want)
 	var missing *k8smeta.NotFoundError
 	if l.names.api != nil && errors.As(err, &missing) {
-		if gone := l.names.api.Gone(); gone != nil {
-			return nil, fmt.Errorf("%q cannot be looked up: %w", n.Text, gone)
+		if why := l.names.api.Unasked(n); why != nil {
+			return nil, fmt.Errorf("%q cannot be looked up: %w", n.Text, why)
 		}
 	}
 	if err != nil {

@@ -27,7 +27,8 @@ type API struct {
 	c       *client
 	mu      sync.Mutex
 	answers map[query]*answer
-	gone    error // the server does not answer
+	gone    error             // the server does not answer
+	refused map[string]string // resource → what RBAC does not allow
 	missing []string
 }
 
@@ -51,7 +52,7 @@ func Open(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{c: cl, answers: map[query]*answer{}}, nil
+	return &API{c: cl, answers: map[query]*answer{}, refused: map[string]string{}}, nil
 }
 
 // Namespace is that of names without one.
@@ -215,6 +216,9 @@ func (a *API) note(ctx context.Context, q query, err error) error {
 	case apierrors.IsUnauthorized(err):
 		a.giveUp(fmt.Sprintf("the API server %s does not accept the credentials (401): log in again, or use another --context; names that it would give are missing", a.c.host))
 	case apierrors.IsForbidden(err):
+		a.mu.Lock()
+		a.refused[q.resource] = q.forbidden()
+		a.mu.Unlock()
 		a.say(q.forbidden())
 	case errors.Is(err, errTooLarge) || strings.Contains(err.Error(), errTooLarge.Error()):
 		a.say(fmt.Sprintf("the API server's %s are passed over: %v", q.resource, errTooLarge))
@@ -241,11 +245,24 @@ func (a *API) giveUp(why string) {
 	}
 }
 
-// Gone says why the server is asked no more; nil while it is.
-func (a *API) Gone() error {
+// Unasked says why a name may be unknown although it exists: the server does not answer, or what the name needs may not be read. nil when
+// the server was asked and answered.
+func (a *API) Unasked(n Name) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.gone
+	if a.gone != nil {
+		return a.gone
+	}
+	needs := map[string][]string{"svc": {"services"}, "node": {"nodes"}, "any": {"pods", "services"}}[n.Kind]
+	if needs == nil {
+		needs = []string{"pods"}
+	}
+	for _, r := range needs {
+		if why := a.refused[r]; why != "" {
+			return errors.New(why)
+		}
+	}
+	return nil
 }
 
 // forbidden names the permission that is missing.
