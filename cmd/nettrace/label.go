@@ -5,10 +5,12 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta/kubeproxy"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
@@ -22,6 +24,7 @@ type labeller struct {
 	veths     map[veth]string       // whose the other end is
 	addresses bool                  // show addresses beside names
 	unknown   map[netip.Addr]bool   // met and not known
+	chains    *kubeproxy.Table      // of the Services; nil until it is needed
 }
 
 type veth struct{ netns, ifindex uint32 }
@@ -29,7 +32,7 @@ type veth struct{ netns, ifindex uint32 }
 // learn takes a note of names.
 func (l *labeller) learn(n *clusterNote) {
 	l.objs = l.objs.Merge(n.Objects)
-	l.now = n.Now
+	l.now, l.chains = n.Now, nil
 	l.index = k8smeta.NewIndex(&l.objs, n.Now)
 }
 
@@ -180,12 +183,37 @@ func (l *labeller) label(j *journey.Journey) {
 		h := &j.Hops[i]
 		switch {
 		case h.Ref != nil:
+		case h.Rule != nil && l.chain(h.Rule.Chain) != nil:
+			h.Ref = l.chain(h.Rule.Chain)
 		case h.NAT != nil && h.NAT.Type == "dnat" && !h.NAT.Undo:
 			h.Ref = l.service(p.Proto, h.NAT.From)
 		case h.IPVS != nil:
 			h.Ref = l.service(p.Proto, h.IPVS.Virtual)
 		}
 	}
+}
+
+// chain is the Service port that a chain of kube-proxy belongs to. Its comments say so too, where there are any.
+func (l *labeller) chain(name string) *journey.Ref {
+	if l.chains == nil {
+		l.chains = kubeproxy.New()
+		for i := range l.objs.Services {
+			s := &l.objs.Services[i]
+			for k := range s.Ports {
+				p := &s.Ports[k]
+				l.chains.Add(kubeproxy.Port{Namespace: s.Namespace, Service: s.Name, PortName: p.Name, Proto: p.Proto, Port: p.Port}, l.index.Endpoints(s, p))
+			}
+		}
+	}
+	c, ok := l.chains.Lookup(name)
+	if !ok {
+		return nil
+	}
+	r := &journey.Ref{Kind: "Service", Namespace: c.Port.Namespace, Name: c.Port.Service, Port: c.Port.PortName}
+	if r.Port == "" && c.Port.Port != 0 {
+		r.Port = strconv.Itoa(int(c.Port.Port))
+	}
+	return r
 }
 
 // service is the Service port at "address:port".

@@ -204,7 +204,7 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	journey.SortByID(p.in.Journeys)
 	p.in.Lost = p.asm.Lost()
 	if p.names.index != nil {
-		p.in.Name = p.names.name
+		p.in.Name, p.in.Policies = p.names.name, p.names.policies
 	}
 	v := verdict.Judge(&p.in)
 	if p.skipped > 0 {

@@ -3,13 +3,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/nettrace-io/nettrace/internal/netns"
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta/owner"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
@@ -33,10 +36,12 @@ func scopes(values []string) (node string, refs []netstate.Ref, err error) {
 	node = hostname()
 	if len(values) == 0 {
 		refs = netstate.Discover()
+		refs = refs[:min(len(refs), maxNamespaces)]
 		for i := range refs {
 			refs[i].Node = node
 		}
-		return node, refs[:min(len(refs), maxNamespaces)], nil
+		ownPods(refs)
+		return node, refs, nil
 	}
 	seen := map[string]bool{}
 	for k, v := range values {
@@ -65,7 +70,27 @@ func scopes(values []string) (node string, refs []netstate.Ref, err error) {
 			node = name
 		}
 	}
+	ownPods(refs)
 	return node, refs, nil
+}
+
+// ownPods says whose the namespaces are, by the control groups of the processes in them. What cannot be told is left to addresses.
+func ownPods(refs []netstate.Ref) {
+	host, err := netns.Inode(netns.Self)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	pods, _ := owner.Scan(ctx, "/proc", uint64(host))
+	if len(pods) == 0 {
+		return
+	}
+	for i := range refs {
+		if ino, err := netns.Inode(refs[i].Path); err == nil {
+			refs[i].PodUID = pods[ino].PodUID
+		}
+	}
 }
 
 // places gives each namespace of a snapshot its name in words: a pod's, where the index knows whose it is.

@@ -87,6 +87,9 @@ func keepLabels(m map[string]string) map[string]string {
 
 func slimPod(p *corev1.Pod) Pod {
 	out := Pod{Namespace: p.Namespace, Name: p.Name, UID: word(string(p.UID)), Node: word(p.Spec.NodeName), HostNetwork: p.Spec.HostNetwork, Phase: word(string(p.Status.Phase)), Labels: keepLabels(p.Labels)}
+	if p.Annotations[corev1.MirrorPodAnnotationKey] != "" {
+		out.StaticUID = word(p.Annotations["kubernetes.io/config.hash"]) // kubelet's ConfigHashAnnotationKey
+	}
 	for _, ip := range bounded(p.Status.PodIPs) {
 		out.IPs = address(out.IPs, ip.IP)
 	}

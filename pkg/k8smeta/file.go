@@ -133,6 +133,8 @@ func readJSON(r io.Reader, o *Objects) (int, error) {
 			var syntax *json.SyntaxError
 			if errors.As(err, &syntax) {
 				at = syntax.Offset
+			} else if errors.Is(err, io.ErrUnexpectedEOF) {
+				at = l.total
 			}
 			return n, fmt.Errorf("document %d, line %d: %w", doc, l.at(at), err)
 		}
@@ -262,6 +264,9 @@ func yamlDocument(node *yaml.Node, o *Objects) (n, line int, err error) {
 		return 1, node.Line, yamlObject(node, kind, o)
 	}
 	for i, item := range items.Content {
+		if item.Kind == yaml.AliasNode {
+			item = item.Alias
+		}
 		k := kindOfNode(item)
 		if k == "" && len(kind) > 4 {
 			k = kind[:len(kind)-4]

@@ -238,6 +238,15 @@ func (x *Index) backends(s *Service, p *ServicePort) []Backend {
 	return out
 }
 
+// Endpoints are the addresses of a Service's port, whatever their state.
+func (x *Index) Endpoints(s *Service, p *ServicePort) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, b := range x.backends(s, p) {
+		out = append(out, b.Addr)
+	}
+	return out
+}
+
 func appendBackends(out []Backend, sl *EndpointSlice, e *Endpoint, port uint16) []Backend {
 	for _, a := range e.Addrs {
 		b := Backend{Addr: netip.AddrPortFrom(a, port), Node: e.Node, Ready: e.Usable()}

@@ -108,6 +108,9 @@ func (x *Index) addPod(i int32) {
 	if p.UID != "" {
 		x.uids[p.UID] = i
 	}
+	if p.StaticUID != "" {
+		x.uids[p.StaticUID] = i
+	}
 	if p.HostNetwork {
 		return // its addresses are the node's
 	}
@@ -246,7 +249,7 @@ func (x *Index) Pod(namespace, name string) *Pod {
 	return pick(x.pods, key{namespace, name}, x.objs.Pods)
 }
 
-// PodByUID finds a pod by metadata.uid.
+// PodByUID finds a pod by metadata.uid, a static one also by the UID that kubelet gave it.
 func (x *Index) PodByUID(uid string) *Pod {
 	if x == nil || uid == "" {
 		return nil

@@ -79,7 +79,7 @@ func (n *Name) check() error {
 	if len(validation.IsDNS1123Subdomain(n.Name)) > 0 {
 		return fmt.Errorf("%s is no endpoint: %s is no name of a Kubernetes object (lower-case letters, digits, '-' and '.')", quoted(n.Text), quoted(n.Name))
 	}
-	if n.Namespace != "" && len(validation.IsDNS1123Label(n.Namespace)) > 0 {
+	if n.Kind != "node" && len(validation.IsDNS1123Label(n.Namespace)) > 0 {
 		return fmt.Errorf("%s is no endpoint: %s is no namespace (lower-case letters, digits and '-')", quoted(n.Text), quoted(n.Namespace))
 	}
 	if strings.HasSuffix(n.Text, ":") {

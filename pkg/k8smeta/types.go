@@ -24,6 +24,7 @@ type Pod struct {
 	Namespace   string            `json:"namespace"`
 	Name        string            `json:"name"`
 	UID         string            `json:"uid,omitempty"`
+	StaticUID   string            `json:"staticUid,omitempty"` // of a static pod: the UID in its control groups, which its mirror's is not
 	Node        string            `json:"node,omitempty"`
 	IPs         []netip.Addr      `json:"ips,omitempty"` // status.podIPs; of a hostNetwork pod the node's
 	HostNetwork bool              `json:"hostNetwork,omitempty"`

@@ -4,6 +4,7 @@ package k8smeta
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -294,6 +295,11 @@ func (l *listWatch) ListWithContext(ctx context.Context, o metav1.ListOptions) (
 
 func (l *listWatch) WatchWithContext(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	o.FieldSelector, o.Watch = l.selector, true
-	return l.cl.groups[l.group].Get().Resource(l.resource).VersionedParams(&o, metav1.ParameterCodec).Watch(ctx)
+	w, err := l.cl.groups[l.group].Get().Resource(l.resource).VersionedParams(&o, metav1.ParameterCodec).Watch(ctx)
+	// a status is an answer: a streaming list that is refused is followed by a plain one, which tells
+	if status := apierrors.APIStatus(nil); err != nil && !errors.As(err, &status) && ctx.Err() == nil {
+		l.denied(err)
+	}
+	return w, err
 }
 

@@ -82,7 +82,7 @@ func networkPolicy(d *dropAt) *Finding {
 	f := &Finding{
 		Layer: Application, Cause: cause, Confidence: Confirmed,
 		Summary:  fmt.Sprintf("a NetworkPolicy %s %s → %s: %s's chain %s on %s", verb, d.who(t.Src, 0), d.who(t.Dst, t.Dport), r.Owner, r.Chain, place(d.h)),
-		Evidence: lines(ruleEvidence(r)),
+		Evidence: lines(ruleEvidence(r), policyEvidence(d)),
 		Fix: []string{fmt.Sprintf("kubectl get networkpolicy -A, and allow %s to reach port %d of the pod %s", t.Src, t.Dport, t.Dst),
 			in(d.h, fmt.Sprintf("%s -L %s -vn shows which rule counts", strings.TrimSuffix(r.Backend, "-legacy")+pick(strings.HasSuffix(r.Backend, "-legacy"), "-legacy", ""), r.Chain))},
 	}
@@ -90,6 +90,22 @@ func networkPolicy(d *dropAt) *Finding {
 		f.Confidence = Likely
 	}
 	return f
+}
+
+// policyEvidence compares the drop with what the NetworkPolicies say; when they allow the connection, the rules are not those of now.
+func policyEvidence(d *dropAt) string {
+	if d.in.Policies == nil {
+		return ""
+	}
+	t := d.tuple()
+	why, allowed := d.in.Policies(d.j.Packet.Proto, t.Src, t.Dst, t.Dport)
+	switch {
+	case why == "":
+		return ""
+	case allowed:
+		return "the NetworkPolicies of the API allow it (" + why + "): the CNI plugin's rules are older than they, or it understands them in another way"
+	}
+	return "the NetworkPolicies of the API deny it: " + why
 }
 
 // forwardPolicyDrop: nothing accepted the packet and the policy of FORWARD is DROP.

@@ -54,6 +54,8 @@ type Input struct {
 	Lost     uint64        // events lost over the whole run
 	// Name puts an address, with its port unless that is 0, into Kubernetes words; "" for one without a name. nil: there are no names.
 	Name func(proto string, a netip.Addr, port uint16) string
+	// Policies says what the NetworkPolicies of the API make of a connection, in a sentence; "" when they are not known. nil: there are none.
+	Policies func(proto string, src, dst netip.Addr, port uint16) (sentence string, allowed bool)
 	// Similar is traffic that almost matched, for a run that saw nothing: one sentence each.
 	Similar []string
 }

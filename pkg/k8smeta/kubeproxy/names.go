@@ -10,64 +10,103 @@ import (
 	"strings"
 )
 
-// Kind is what a chain is for.
-type Kind string
-
-// The kinds: traffic to the cluster's endpoints, to endpoints on this node only, from outside of the cluster, through a load balancer's
-// source ranges, and to one endpoint.
+// The kinds of chains that belong to one Service port.
 const (
-	Cluster  Kind = "service"
-	Local    Kind = "local"
-	External Kind = "external"
-	Firewall Kind = "firewall"
-	Endpoint Kind = "endpoint"
+	KindService  = "service"  // spreads to all endpoints (traffic policy Cluster)
+	KindLocal    = "local"    // spreads to the endpoints of this node (traffic policy Local)
+	KindExternal = "external" // NodePort, external and load-balancer addresses
+	KindFirewall = "firewall" // loadBalancerSourceRanges
+	KindEndpoint = "endpoint" // DNAT to one endpoint
 )
 
-// prefixes of iptables mode (pkg/proxy/iptables/proxier.go: servicePortPolicyClusterChainNamePrefix and those after it).
-var prefixes = map[Kind]string{Cluster: "KUBE-SVC-", Local: "KUBE-SVL-", External: "KUBE-EXT-", Firewall: "KUBE-FW-", Endpoint: "KUBE-SEP-"}
-
-// Port is one port of a Service. Proto is tcp, udp or sctp.
+// Port is a port of a Service.
 type Port struct {
-	Namespace, Service, Name, Proto string
+	Namespace, Service, PortName string
+	Proto                        string // lower case: tcp, udp, sctp
+	Port                         uint16 // the Service's, not the target's; 0 when it is not known. No part of any name.
 }
 
-// portName is kube-proxy's ServicePortName.String: "ns/name", or "ns/name:port" (pkg/proxy/types.go).
-func (p Port) portName() string {
-	s := p.Namespace + "/" + p.Service
-	if p.Name != "" {
-		s += ":" + p.Name
+// String is kube-proxy's name for a Service port: ServicePortName.String in pkg/proxy/types.go. The comments of the rules start with it.
+func (p Port) String() string {
+	if p.PortName == "" {
+		return p.Namespace + "/" + p.Service
 	}
-	return s
+	return p.Namespace + "/" + p.Service + ":" + p.PortName
 }
 
-func hash(s string) string {
+// Chain is what the name of a chain stands for.
+type Chain struct {
+	Kind     string
+	Port     Port
+	Endpoint netip.AddrPort // only of KindEndpoint
+}
+
+const (
+	iptHash = 16 // digits of portProtoHash, pkg/proxy/iptables/proxier.go
+	nftHash = 8  // digits in hashAndTruncate, pkg/proxy/nftables/proxier.go
+	// nftBaseMax is chainNameBaseLengthMax of pkg/proxy/nftables/proxier.go: 256 of knftables less 16 for the prefix. What is longer ends
+	// in nftCut. (Early versions had 112.)
+	nftBaseMax = 240
+	nftCut     = "..."
+)
+
+// iptPrefixes are the constants above servicePortPolicyClusterChain in pkg/proxy/iptables/proxier.go.
+var iptPrefixes = map[string]string{
+	KindService:  "KUBE-SVC-",
+	KindLocal:    "KUBE-SVL-",
+	KindExternal: "KUBE-EXT-",
+	KindFirewall: "KUBE-FW-",
+	KindEndpoint: "KUBE-SEP-",
+}
+
+// IPTablesChain is the name that kube-proxy's iptables mode gives a chain: portProtoHash and servicePortEndpointChainName in
+// pkg/proxy/iptables/proxier.go. The endpoint counts for KindEndpoint only. It is empty for an unknown kind.
+func IPTablesChain(kind string, p Port, endpoint netip.AddrPort) string {
+	prefix, ok := iptPrefixes[kind]
+	if !ok {
+		return ""
+	}
+	if kind != KindEndpoint {
+		return prefix + serviceHash(p)
+	}
+	return prefix + endpointHash(p, endpoint)
+}
+
+func serviceHash(p Port) string {
+	return digest(p.String()+strings.ToLower(p.Proto), iptHash)
+}
+
+func endpointHash(p Port, endpoint netip.AddrPort) string {
+	// As of net.JoinHostPort: IPv6 addresses stand in brackets.
+	return digest(p.String()+strings.ToLower(p.Proto)+unmap(endpoint).String(), iptHash)
+}
+
+// NFTablesChain is the name that kube-proxy's nftables mode gives a chain: servicePortChainNameBase and servicePortEndpointChainNameBase
+// in pkg/proxy/nftables/proxier.go. The endpoint counts for KindEndpoint only. It is empty for an unknown kind.
+func NFTablesChain(kind string, p Port, endpoint netip.AddrPort) string {
+	if iptPrefixes[kind] == "" {
+		return ""
+	}
+	name := p.Namespace + "/" + p.Service + "/" + strings.ToLower(p.Proto) + "/" + p.PortName
+	if kind == KindEndpoint {
+		endpoint = unmap(endpoint)
+		// nftables allows no ':' in the name of a chain.
+		addr := strings.ReplaceAll(endpoint.Addr().String(), ":", ".")
+		name += "__" + addr + "/" + strconv.Itoa(int(endpoint.Port()))
+	}
+	base := digest(name, nftHash) + "-" + name
+	if len(base) > nftBaseMax {
+		base = base[:nftBaseMax-len(nftCut)] + nftCut
+	}
+	return kind + "-" + base
+}
+
+func digest(s string, digits int) string {
 	sum := sha256.Sum256([]byte(s))
-	return base32.StdEncoding.EncodeToString(sum[:])
+	return base32.StdEncoding.EncodeToString(sum[:])[:digits]
 }
 
-// IPTablesChain is the name in iptables mode: the prefix and 16 characters of the base32 of a SHA-256 over the port's name and protocol, and
-// for an endpoint its address (portProtoHash, servicePortEndpointChainName). The endpoint is not looked at for other kinds.
-func IPTablesChain(k Kind, p Port, endpoint netip.AddrPort) string {
-	s := p.portName() + p.Proto
-	if k == Endpoint {
-		s += endpoint.String()
-	}
-	return prefixes[k] + hash(s)[:16]
-}
-
-// maxChain is the longest chain name that kube-proxy gives in nftables mode; longer ones are cut and end in "...".
-const maxChain = 200
-
-// NFTablesChain is the name in nftables mode: the kind, 8 characters of a hash, and what was hashed (pkg/proxy/nftables/proxier.go,
-// hashAndTruncate, servicePortPolicyClusterChainNameBase, servicePortEndpointChainNameBase).
-func NFTablesChain(k Kind, p Port, endpoint netip.AddrPort) string {
-	s := p.Namespace + "/" + p.Service + "/" + p.Proto + "/" + p.Name
-	if k == Endpoint {
-		s += "__" + strings.ReplaceAll(endpoint.Addr().String(), ":", ".") + "/" + strconv.Itoa(int(endpoint.Port()))
-	}
-	name := hash(s)[:8] + "-" + s
-	if len(name) > maxChain {
-		name = name[:maxChain-3] + "..."
-	}
-	return string(k) + "-" + name
+// unmap makes 1.2.3.4 of ::ffff:1.2.3.4, the form of an address that went through a net.IP: Kubernetes knows the first one only.
+func unmap(e netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(e.Addr().Unmap(), e.Port())
 }

@@ -4,97 +4,80 @@ package kubeproxy
 
 import (
 	"net/netip"
-	"strconv"
 	"strings"
 )
 
-// Chain is what a chain's name means.
-type Chain struct {
-	Kind     Kind
-	Port     Port
-	Endpoint netip.AddrPort // of an endpoint's chain
+// Table is a dictionary of chain names. Once the last Add has returned it does not change, and any number of goroutines may use Lookup.
+type Table struct {
+	services  map[string]Port   // by the hash of iptables mode, which the four kinds of a Service port share
+	endpoints map[string]Chain  // by the hash of iptables mode
+	numbers   map[Port]uint16   // of the Service port, by the Port without its number: what a name of nftables mode lacks
+	cut       map[string]string // names of nftables mode that kube-proxy cut, with the hash of iptables mode of the same endpoint
 }
 
-// Table recognises the chains of Services that were added. It is read-only after that.
-type Table struct{ chains map[string]Chain }
+// New is an empty Table.
+func New() *Table {
+	return &Table{
+		services:  map[string]Port{},
+		endpoints: map[string]Chain{},
+		numbers:   map[Port]uint16{},
+		cut:       map[string]string{},
+	}
+}
 
-// New makes an empty table.
-func New() *Table { return &Table{chains: map[string]Chain{}} }
-
-// Add adds a Service's port with its endpoints: every name that kube-proxy may give to its chains, in both modes.
+// Add enters the chains of a Service port and of its endpoints, whether kube-proxy needs them or not: which of them exist on a node
+// depends on traffic policies, on the node and on the moment. A port may be added again with more endpoints, as its EndpointSlices come.
 func (t *Table) Add(p Port, endpoints []netip.AddrPort) {
-	for _, k := range []Kind{Cluster, Local, External, Firewall} {
-		c := Chain{Kind: k, Port: p}
-		t.chains[IPTablesChain(k, p, netip.AddrPort{})], t.chains[NFTablesChain(k, p, netip.AddrPort{})] = c, c
-	}
+	p.Proto = strings.ToLower(p.Proto) // the API writes TCP
+	t.services[serviceHash(p)] = p
+	t.numbers[p.unnumbered()] = p.Port
 	for _, e := range endpoints {
-		c := Chain{Endpoint, p, e}
-		t.chains[IPTablesChain(Endpoint, p, e)], t.chains[NFTablesChain(Endpoint, p, e)] = c, c
+		e = unmap(e)
+		hash := endpointHash(p, e)
+		t.endpoints[hash] = Chain{Kind: KindEndpoint, Port: p, Endpoint: e}
+		if name := NFTablesChain(KindEndpoint, p, e); strings.HasSuffix(name, nftCut) {
+			t.cut[name] = hash
+		}
 	}
 }
 
-// Len is the number of names.
-func (t *Table) Len() int { return len(t.chains) }
-
-// Lookup says what a chain of either mode is. It works on a nil Table, which knows nothing; names of nftables mode are understood without
-// their Service having been added.
+// Lookup says what a chain of either mode stands for. A chain of iptables mode has to be in the Table. One of nftables mode need not be:
+// it describes itself, and may outlive its Service; the number of its port is then 0.
 func (t *Table) Lookup(chain string) (Chain, bool) {
-	if t != nil {
-		if c, ok := t.chains[chain]; ok {
-			return c, true
-		}
+	if strings.HasPrefix(chain, "KUBE-") {
+		return t.iptables(chain)
 	}
-	return ParseNFT(chain)
-}
-
-// ParseNFT reads a chain name of nftables mode: KIND-HASH-NAMESPACE/SERVICE/PROTO/PORTNAME, and for an endpoint __ADDRESS/PORT behind it, with
-// dots for the colons of IPv6. ok is false for any other name, for one whose hash is wrong, and for one that was cut.
-func ParseNFT(chain string) (Chain, bool) {
-	kind, rest, ok := strings.Cut(chain, "-")
-	c := Chain{Kind: Kind(kind)}
-	if !ok || prefixes[c.Kind] == "" || len(rest) < 10 || rest[8] != '-' {
+	if hash, ok := t.cut[chain]; ok {
+		return t.endpoints[hash], true
+	}
+	c, ok := ParseNFT(chain)
+	if !ok {
 		return Chain{}, false
 	}
-	body := rest[9:]
-	if hash(body)[:8] != rest[:8] {
-		return Chain{}, false
-	}
-	name := body
-	if c.Kind == Endpoint {
-		var at string
-		if name, at, ok = cutLast(body, "__"); !ok {
-			return Chain{}, false
-		}
-		if c.Endpoint, ok = endpointOf(at); !ok {
-			return Chain{}, false
-		}
-	}
-	parts := strings.Split(name, "/")
-	if len(parts) != 4 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
-		return Chain{}, false
-	}
-	c.Port = Port{parts[0], parts[1], parts[3], parts[2]}
+	c.Port.Port = t.numbers[c.Port]
 	return c, true
 }
 
-func cutLast(s, sep string) (before, after string, ok bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
+func (t *Table) iptables(chain string) (Chain, bool) {
+	for kind, prefix := range iptPrefixes {
+		hash, ok := strings.CutPrefix(chain, prefix)
+		if !ok {
+			continue
+		}
+		if kind == KindEndpoint {
+			c, ok := t.endpoints[hash]
+			return c, ok
+		}
+		p, ok := t.services[hash]
+		if !ok {
+			return Chain{}, false
+		}
+		return Chain{Kind: kind, Port: p}, true
 	}
-	return s[:i], s[i+len(sep):], true
+	return Chain{}, false
 }
 
-// endpointOf reads "10.0.0.1/80" and "fd00..1/80".
-func endpointOf(s string) (netip.AddrPort, bool) {
-	addr, port, ok := strings.Cut(s, "/")
-	n, err := strconv.ParseUint(port, 10, 16)
-	if !ok || err != nil {
-		return netip.AddrPort{}, false
-	}
-	a, err := netip.ParseAddr(addr)
-	if err != nil {
-		a, err = netip.ParseAddr(strings.ReplaceAll(addr, ".", ":"))
-	}
-	return netip.AddrPortFrom(a, uint16(n)), err == nil
+func (p Port) unnumbered() Port {
+	p.Port = 0
+	return p
 }
