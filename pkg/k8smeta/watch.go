@@ -302,4 +302,3 @@ func (l *listWatch) WatchWithContext(ctx context.Context, o metav1.ListOptions) 
 	}
 	return w, err
 }
-

@@ -19,8 +19,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Objects are the lab as its API server would have it: the nodes, the pods, and the Services with their EndpointSlices.
-func (l *Lab) Objects() []runtime.Object {
+// Objects are the lab as its API server would have it.
+func (l *Lab) Objects() []runtime.Object { return Objects(l.services) }
+
+// Objects are a lab's nodes and pods, and Services with their EndpointSlices, as an API server would have them.
+func Objects(services []Service) []runtime.Object {
 	var out []runtime.Object
 	for _, name := range []string{"default", "shop"} {
 		out = append(out, &corev1.Namespace{TypeMeta: kind("Namespace", "v1"), ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name}}})
@@ -31,8 +34,8 @@ func (l *Lab) Objects() []runtime.Object {
 	for _, p := range Pods() {
 		out = append(out, p.object())
 	}
-	for i := range l.services {
-		s := &l.services[i]
+	for i := range services {
+		s := &services[i]
 		out = append(out, s.object(), s.slice())
 	}
 	return out
@@ -125,13 +128,13 @@ func podAt(a netip.Addr) *Pod {
 	return nil
 }
 
-// clusterYAML is a List of the lab's objects, as kubectl prints it.
-func (l *Lab) clusterYAML() ([]byte, error) {
+// ClusterYAML is a List of a lab's objects, as kubectl prints it.
+func ClusterYAML(services []Service) ([]byte, error) {
 	list := struct {
 		APIVersion string           `json:"apiVersion"`
 		Kind       string           `json:"kind"`
 		Items      []runtime.Object `json:"items"`
-	}{"v1", "List", l.Objects()}
+	}{"v1", "List", Objects(services)}
 	b, err := yaml.Marshal(list)
 	if err != nil {
 		return nil, fmt.Errorf("describe the lab: %w", err)
@@ -144,7 +147,7 @@ func ClusterFile(prefix string) string { return filepath.Join(StateDir, prefix+"
 
 // WriteCluster writes the lab's objects for --cluster. Down removes the file.
 func (l *Lab) WriteCluster() (string, error) {
-	b, err := l.clusterYAML()
+	b, err := ClusterYAML(l.services)
 	if err != nil {
 		return "", err
 	}

@@ -37,8 +37,8 @@ type Lab struct {
 	prefix   string
 	backend  string
 	services []Service
-	mu      sync.Mutex
-	closers []io.Closer // servers
+	mu       sync.Mutex
+	closers  []io.Closer // servers
 }
 
 // Up builds a lab. On an error, a cancelled context included, nothing of it is left.
