@@ -115,17 +115,27 @@ func (l *lookup) named(n k8smeta.Name, source bool) (*endpoint, error) {
 		return nil, err
 	}
 	e := &endpoint{text: t.Ref.String(), addrs: t.Addrs, port: t.Port, proto: t.Proto, node: t.Node, ref: toRef(t.Ref)}
-	for _, b := range t.Endpoints {
-		v := verdict.Endpoint{Addr: b.Addr.String(), Node: b.Node, Ready: b.Ready}
-		if ns, name, ok := strings.Cut(b.Pod, "/"); ok {
-			v.Ref = &journey.Ref{Kind: "Pod", Namespace: ns, Name: name}
-		}
-		e.endpoints = append(e.endpoints, v)
-	}
+	e.endpoints = toEndpoints(t.Endpoints)
 	for _, a := range e.addrs {
 		e.netns = cmp.Or(e.netns, l.netnsOf(a))
 	}
 	return e, nil
+}
+
+// toEndpoints keeps what is not known, nil, apart from none.
+func toEndpoints(all []k8smeta.Backend) []verdict.Endpoint {
+	if all == nil {
+		return nil
+	}
+	out := []verdict.Endpoint{}
+	for _, b := range all {
+		v := verdict.Endpoint{Addr: b.Addr.String(), Node: b.Node, Ready: b.Ready}
+		if ns, name, ok := strings.Cut(b.Pod, "/"); ok {
+			v.Ref = &journey.Ref{Kind: "Pod", Namespace: ns, Name: name}
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 // dns asks the node's resolver for a name outside of the cluster; nil without an error for what is no DNS name.

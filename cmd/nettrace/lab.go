@@ -96,7 +96,7 @@ func labUp(ctx context.Context, s streams, name, prefix string) (err error) {
 	if err := labNeeds(c); err != nil {
 		return err
 	}
-	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services, Log: s.err})
+	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services, Objects: c.Objects, Log: s.err})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
-	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/lab"
 	"github.com/nettrace-io/nettrace/pkg/render"
 	"github.com/nettrace-io/nettrace/pkg/tracer"
@@ -151,7 +150,7 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	if err != nil {
 		return nil, err
 	}
-	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services})
+	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services, Objects: c.Objects})
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +161,7 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	if err := l.Apply(ctx, c); err != nil {
 		return nil, err
 	}
-	objects, err := objectsOf(l)
+	objects, err := l.Cluster()
 	if err != nil {
 		return nil, err
 	}
@@ -179,17 +178,6 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 		wrong = append(missingHops(journey.Reply, c.Expect.FunctionReplyHops, see.journeys), wrong...)
 	}
 	return wrong, nil
-}
-
-// objectsOf are the lab's Kubernetes objects, as --cluster would read them.
-func objectsOf(l *lab.Lab) (*k8smeta.Objects, error) {
-	o := &k8smeta.Objects{}
-	for _, obj := range l.Objects() {
-		if err := o.Add(obj); err != nil {
-			return nil, fmt.Errorf("describe the lab: %w", err)
-		}
-	}
-	return o, nil
 }
 
 // witness keeps the journeys of a run for the comparison.

@@ -120,7 +120,7 @@ func TestFlowByNames(t *testing.T) {
 	args = append([]string{"flow", "shop/client", "svc/shop/web:http", "--probe", "--cluster", file, "--addresses"}, scopeArgs(l)...)
 	code, out, errs = call(t, args...)
 	if code != 0 || !regexp.MustCompile(`DNAT: destination svc/shop/web:http \(10\.96\.0\.80:80\) becomes `+aPod+`:8080 \(10\.244\.[12]\.20:8080\)`).MatchString(out) ||
-		!strings.Contains(out, "svc/shop/web:http is shop/web-7d9c5b8f4-fghij (10.244.1.20:8080) on node1;") {
+		!strings.Contains(out, "svc/shop/web:http stands for shop/web-7d9c5b8f4-fghij (10.244.1.20:8080) on node1;") {
 		t.Errorf("--addresses: exit %d: %s\n%s", code, errs, out)
 	}
 }

@@ -65,6 +65,11 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 			p.proto = "udp"
 		}
 	}
+	if p.dst.endpoints == nil { // an address may be a Service's too
+		if s, port := p.names.index.ServicePort(p.proto, p.dst.addrs[0], p.dst.port); s != nil {
+			p.dst.endpoints = toEndpoints(p.names.index.Backends(s, port))
+		}
+	}
 	if p.proto == "icmp" && p.dst.port != 0 {
 		return nil, fmt.Errorf("icmp has no ports: write %s without :%d", p.dst.addrs[0], p.dst.port)
 	}

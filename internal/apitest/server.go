@@ -7,6 +7,8 @@ package apitest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -89,6 +91,7 @@ func (s *Server) serve(l net.Listener) {
 	_ = h.Listener.Close()
 	h.Listener = l
 	h.EnableHTTP2 = true
+	h.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that give up are part of the tests
 	h.StartTLS()
 	s.mu.Lock()
 	s.http = h

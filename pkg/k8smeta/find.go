@@ -110,7 +110,7 @@ func (x *Index) nodeTarget(n Name, node *Node) (Target, error) {
 	}
 	t.Port = uint16(v)
 	if h, ok := x.nodePorts[vip{port: t.Port, proto: 't'}]; ok {
-		t.Endpoints, t.Proto = x.backends(&x.objs.Services[h.service], &x.objs.Services[h.service].Ports[h.port]), "tcp"
+		t.Endpoints, t.Proto = x.Backends(&x.objs.Services[h.service], &x.objs.Services[h.service].Ports[h.port]), "tcp"
 	}
 	return t, nil
 }
@@ -165,7 +165,7 @@ func (x *Index) serviceTarget(n Name, s *Service, w Want) (Target, error) {
 	}
 	t := Target{Ref: s.Ref(p), Addrs: s.ClusterIPs}
 	if p != nil {
-		t.Port, t.Proto, t.Endpoints = p.Port, p.Proto, x.backends(s, p)
+		t.Port, t.Proto, t.Endpoints = p.Port, p.Proto, x.Backends(s, p)
 	}
 	if !s.Headless() {
 		return t, nil
@@ -216,10 +216,15 @@ func choosePort(n Name, s *Service, w Want, name string) (*ServicePort, error) {
 	return nil, fmt.Errorf("%s has %d ports: name one of %s", name, len(fit), strings.Join(have[:min(len(have), 20)], ", "))
 }
 
-// backends are the endpoints of a Service's port, ready ones first.
-func (x *Index) backends(s *Service, p *ServicePort) []Backend {
-	var out []Backend
-	for _, sl := range x.Slices(s) {
+// Backends are the endpoints of a Service's port, ready ones first; nil when no EndpointSlice of the Service is known, which is not the same as
+// none: a Service without endpoints has an empty slice.
+func (x *Index) Backends(s *Service, p *ServicePort) []Backend {
+	slices := x.Slices(s)
+	if len(slices) == 0 {
+		return nil
+	}
+	out := []Backend{}
+	for _, sl := range slices {
 		for _, ep := range sl.Ports {
 			if ep.Name != p.Name || ep.Proto != p.Proto {
 				continue
@@ -241,7 +246,7 @@ func (x *Index) backends(s *Service, p *ServicePort) []Backend {
 // Endpoints are the addresses of a Service's port, whatever their state.
 func (x *Index) Endpoints(s *Service, p *ServicePort) []netip.AddrPort {
 	var out []netip.AddrPort
-	for _, b := range x.backends(s, p) {
+	for _, b := range x.Backends(s, p) {
 		out = append(out, b.Addr)
 	}
 	return out

@@ -17,10 +17,29 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
+
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 )
 
-// Objects are the lab as its API server would have it.
+// Objects are the lab as its API server would have it, without those that its case adds.
 func (l *Lab) Objects() []runtime.Object { return Objects(l.services) }
+
+// Cluster are the lab's objects, and those of its case, as --cluster reads them.
+func (l *Lab) Cluster() (*k8smeta.Objects, error) {
+	b, err := l.clusterYAML()
+	if err != nil {
+		return nil, err
+	}
+	return k8smeta.Read(bytes.NewReader(b))
+}
+
+func (l *Lab) clusterYAML() ([]byte, error) {
+	b, err := ClusterYAML(l.services)
+	if err == nil && l.objects != "" {
+		b = append(append(b, "---\n"...), l.objects...)
+	}
+	return b, err
+}
 
 // Objects are a lab's nodes and pods, and Services with their EndpointSlices, as an API server would have them.
 func Objects(services []Service) []runtime.Object {
@@ -147,7 +166,7 @@ func ClusterFile(prefix string) string { return filepath.Join(StateDir, prefix+"
 
 // WriteCluster writes the lab's objects for --cluster. Down removes the file.
 func (l *Lab) WriteCluster() (string, error) {
-	b, err := ClusterYAML(l.services)
+	b, err := l.clusterYAML()
 	if err != nil {
 		return "", err
 	}

@@ -70,11 +70,11 @@ func headed(r *journey.Ref, addr string, port uint16) string {
 // endpoints tells what a Service stands for.
 func (s *story) endpoints(f *verdict.Flow) {
 	const most = 8
-	if f.DstRef == nil || f.DstRef.Kind != "Service" {
+	if f.DstRef == nil || f.Endpoints == nil {
 		return
 	}
 	if len(f.Endpoints) == 0 {
-		s.printf("%s\n", s.pal.paint(warning, f.DstRef.String()+" has no endpoints"))
+		s.printf("%s\n", s.pal.paint(warning, f.DstRef.Short(f.Dport)+" has no endpoints"))
 		return
 	}
 	var all []string
@@ -94,7 +94,7 @@ func (s *story) endpoints(f *verdict.Flow) {
 	if n := len(f.Endpoints) - most; n > 0 {
 		all = append(all, fmt.Sprintf("%d more", n))
 	}
-	for _, l := range wrap(Escape(f.DstRef.String()+" is "+strings.Join(all, "; ")), s.width) {
+	for _, l := range wrap(Escape(f.DstRef.Short(f.Dport)+" stands for "+strings.Join(all, "; ")), s.width) {
 		s.printf("%s\n", s.pal.paint(quiet, l))
 	}
 }

@@ -69,8 +69,8 @@ type Flow struct {
 	Sport  uint16       `json:"sport,omitempty"`
 	SrcRef *journey.Ref `json:"srcRef,omitempty"`
 	DstRef *journey.Ref `json:"dstRef,omitempty"`
-	// Endpoints are what the destination stands for when it is a Service.
-	Endpoints []Endpoint `json:"endpoints,omitempty"`
+	// Endpoints are what the destination stands for when it is a Service; absent when that is not known, empty when there are none.
+	Endpoints []Endpoint `json:"endpoints,omitzero"`
 }
 
 // Endpoint is one address that a Service stands for.
