@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,9 +65,12 @@ func codecs() (serializer.CodecFactory, error) {
 	return serializer.NewCodecFactory(s), nil
 }
 
+// quiet is for klog, whose logger is the process's.
+var quiet sync.Once
+
 // open reads the configuration; it does not yet talk to the server. The error is ErrNoCluster, or says what is wrong with the configuration.
 func open(c Config) (*client, error) {
-	klog.SetLogger(logr.Discard()) // what matters is told in sentences of our own
+	quiet.Do(func() { klog.SetLogger(logr.Discard()) }) // what matters is told in sentences of our own
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.Kubeconfig
 	over := &clientcmd.ConfigOverrides{CurrentContext: c.Context}
