@@ -63,7 +63,7 @@ func (c *capture) start(tr *tracer.Tracer, p *plan, warn func(string)) error {
 
 // captureNamespaces are those of the scope, named as in the story.
 func captureNamespaces(p *plan) []pcap.Namespace {
-	known := places(p.before)
+	known := places(p.before, p.names.index)
 	out := make([]pcap.Namespace, 0, len(p.refs))
 	for _, r := range p.refs {
 		inode, err := netns.Inode(r.Path)

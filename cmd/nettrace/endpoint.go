@@ -3,13 +3,22 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/nettrace-io/nettrace/internal/netns"
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
 )
 
 // endpoint is one end of a flow as the user named it.
@@ -19,16 +28,32 @@ type endpoint struct {
 	addrs []netip.Addr
 	port  uint16
 	netns string // path of its namespace, "" when unknown
+	// what follows is known of Kubernetes names
+	proto     string
+	node      string
+	ref       *journey.Ref
+	endpoints []verdict.Endpoint
 }
 
 // lookup answers what an endpoint's name means on this machine.
 type lookup struct {
 	snapshot *netstate.Snapshot
 	refs     []netstate.Ref
+	names    *names
+	node     string // this one
+	proto    string // asked for, "" for none
+	// resolve asks the node's resolver; nil for none
+	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// parseEndpoint reads one of: ADDRESS, ADDRESS:PORT, [ADDRESS]:PORT, host, host:PORT, netns:NAME, netns:NAME:PORT, pid:N, and any.
-func (l *lookup) parseEndpoint(text string, source bool) (*endpoint, error) {
+// hasOwnForm reports the endpoints that are no names: netns: and pid:, whose paths may look like names.
+func hasOwnForm(text string) bool {
+	return strings.HasPrefix(text, "netns:") || strings.HasPrefix(text, "pid:")
+}
+
+// parseEndpoint reads one of: ADDRESS, ADDRESS:PORT, [ADDRESS]:PORT, host, host:PORT, netns:NAME, netns:NAME:PORT, pid:N, any, and the names of
+// Kubernetes and of DNS.
+func (l *lookup) parseEndpoint(ctx context.Context, text string, source bool) (*endpoint, error) {
 	if text == "any" {
 		if !source {
 			return nil, fmt.Errorf("the destination cannot be 'any': name an address")
@@ -38,8 +63,17 @@ func (l *lookup) parseEndpoint(text string, source bool) (*endpoint, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		return l.address(text, a, 0)
 	}
-	if strings.HasPrefix(text, "[") || strings.Count(text, ":") == 1 && !strings.HasPrefix(text, "netns:") && !strings.HasPrefix(text, "pid:") {
-		return l.withPort(text)
+	if !hasOwnForm(text) {
+		name, ok, err := k8smeta.ParseName(text, l.names.namespace)
+		switch {
+		case err != nil:
+			return nil, err
+		case ok:
+			return l.named(name, source)
+		}
+	}
+	if strings.HasPrefix(text, "[") || strings.Count(text, ":") == 1 && !hasOwnForm(text) {
+		return l.withPort(ctx, text)
 	}
 	switch {
 	case text == "host":
@@ -55,7 +89,72 @@ func (l *lookup) parseEndpoint(text string, source bool) (*endpoint, error) {
 		}
 		return l.namespace(text, path, port)
 	}
-	return nil, fmt.Errorf("%q is no address: use 10.0.0.1, [2001:db8::1]:80, netns:NAME, pid:N, host or any", text)
+	if e, err := l.dns(ctx, text, 0); e != nil || err != nil {
+		return e, err
+	}
+	return nil, fmt.Errorf("%q is no endpoint: use NAMESPACE/POD, svc/NAMESPACE/NAME:PORT, 10.0.0.1, [2001:db8::1]:80, netns:NAME, pid:N, host or any", text)
+}
+
+// named resolves a name of Kubernetes.
+func (l *lookup) named(n k8smeta.Name, source bool) (*endpoint, error) {
+	if l.names.index == nil {
+		return nil, fmt.Errorf("%q is a name of Kubernetes, and nobody can be asked for it: %w; use --kubeconfig, --cluster FILE or addresses", n.Text, l.names.why)
+	}
+	want := k8smeta.Want{Source: source, Node: l.node}
+	if !source {
+		want.Proto = l.proto
+	}
+	t, err := l.names.index.Find(n, want)
+	var missing *k8smeta.NotFoundError
+	if l.names.api != nil && errors.As(err, &missing) {
+		if why := l.names.api.Unasked(n); why != nil {
+			return nil, fmt.Errorf("%q cannot be looked up: %w", n.Text, why)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{text: t.Ref.String(), addrs: t.Addrs, port: t.Port, proto: t.Proto, node: t.Node, ref: toRef(t.Ref)}
+	e.endpoints = toEndpoints(t.Endpoints)
+	for _, a := range e.addrs {
+		e.netns = cmp.Or(e.netns, l.netnsOf(a))
+	}
+	return e, nil
+}
+
+// toEndpoints keeps what is not known, nil, apart from none.
+func toEndpoints(all []k8smeta.Backend) []verdict.Endpoint {
+	if all == nil {
+		return nil
+	}
+	out := []verdict.Endpoint{}
+	for _, b := range all {
+		v := verdict.Endpoint{Addr: b.Addr.String(), Node: b.Node, Ready: b.Ready}
+		if ns, name, ok := strings.Cut(b.Pod, "/"); ok {
+			v.Ref = &journey.Ref{Kind: "Pod", Namespace: ns, Name: name}
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// dns asks the node's resolver for a name outside of the cluster; nil without an error for what is no DNS name.
+func (l *lookup) dns(ctx context.Context, host string, port uint16) (*endpoint, error) {
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if l.resolve == nil || !strings.Contains(host, ".") || last == "" || strings.Trim(last, "0123456789") == "" || len(validation.IsDNS1123Subdomain(strings.ToLower(host))) > 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	all, err := l.resolve(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no name of a Service or pod, and the resolver of this node does not know it: %w", host, err)
+	}
+	e := &endpoint{text: host, port: port}
+	for _, a := range all {
+		e.addrs = append(e.addrs, a.Unmap())
+	}
+	return e, nil
 }
 
 // cutPort takes a port off the end of "netns:NAME:80" and "pid:12:80".
@@ -78,7 +177,7 @@ func parsePort(s string) (uint16, error) {
 }
 
 // withPort reads an address, or host, with a port behind a colon.
-func (l *lookup) withPort(text string) (*endpoint, error) {
+func (l *lookup) withPort(ctx context.Context, text string) (*endpoint, error) {
 	i := strings.LastIndexByte(text, ':')
 	if i < 0 {
 		return nil, fmt.Errorf("%q lacks a port: write [ADDRESS]:PORT", text)
@@ -92,7 +191,10 @@ func (l *lookup) withPort(text string) (*endpoint, error) {
 	}
 	a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text[:i], "["), "]"))
 	if err != nil {
-		return nil, fmt.Errorf("%q is no address: use 10.0.0.1:80 or [2001:db8::1]:80", text)
+		if e, err := l.dns(ctx, text[:i], port); e != nil || err != nil {
+			return e, err
+		}
+		return nil, fmt.Errorf("%q is no endpoint: use NAMESPACE/POD, svc/NAMESPACE/NAME:PORT, 10.0.0.1:80 or [2001:db8::1]:80", text)
 	}
 	return l.address(text, a, port)
 }
@@ -102,16 +204,19 @@ func (l *lookup) address(text string, a netip.Addr, port uint16) (*endpoint, err
 		return nil, fmt.Errorf("%q cannot be one end of a flow: name a unicast address without a zone", text)
 	}
 	a = a.Unmap()
-	e := &endpoint{text: a.String(), addrs: []netip.Addr{a}, port: port}
+	return &endpoint{text: a.String(), addrs: []netip.Addr{a}, port: port, netns: l.netnsOf(a)}, nil
+}
+
+// netnsOf is the namespace on this machine that has an address.
+func (l *lookup) netnsOf(a netip.Addr) string {
 	for _, o := range l.snapshot.OwnersOf(a) {
 		for i, r := range l.refs {
 			if o.NS == &l.snapshot.Namespaces[i] {
-				e.netns = r.Path
-				return e, nil
+				return r.Path
 			}
 		}
 	}
-	return e, nil
+	return ""
 }
 
 // namespace takes all unicast addresses of a namespace that others can reach.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nettrace-io/nettrace/internal/netns"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
@@ -22,7 +23,7 @@ func here(t *testing.T) *lookup {
 	s := &netstate.Snapshot{Namespaces: []netstate.Namespace{{Inode: ino, Name: "host", Host: true, Links: []netstate.Link{
 		{Name: "lo", Addrs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")}},
 		{Name: "eth0", Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24"), netip.MustParsePrefix("2001:db8::7/64"), netip.MustParsePrefix("fe80::7/64")}}}}}}
-	return &lookup{s, []netstate.Ref{{Path: netns.Self, Name: "host"}}}
+	return &lookup{snapshot: s, refs: []netstate.Ref{{Path: netns.Self, Name: "host"}}, names: &names{why: k8smeta.ErrNoCluster}}
 }
 
 func TestParseEndpoint(t *testing.T) {
@@ -39,7 +40,7 @@ func TestParseEndpoint(t *testing.T) {
 		"netns:/proc/self/ns/net": "[192.0.2.7 2001:db8::7] 0 /proc/self/ns/net",
 		"any":                     "[] 0  any",
 	} {
-		e, err := l.parseEndpoint(in, true)
+		e, err := l.parseEndpoint(t.Context(), in, true)
 		if err != nil {
 			t.Errorf("%s: %v", in, err)
 			continue
@@ -57,10 +58,10 @@ func TestParseEndpoint(t *testing.T) {
 func TestParseEndpointErrors(t *testing.T) {
 	l := here(t)
 	for in, want := range map[string]string{
-		"": "is no address", "10.0.0": "is no address", "10.0.0.1:": "is no port", "10.0.0.1:+80": "is no port", "10.0.0.1:65536": "is no port", "[2001:db8::1]": "is no port",
-		"[2001:db8::1": "is no address", "fe80::1%eth0": "without a zone", "0.0.0.0:80": "unicast", "ff02::1": "unicast", "netns:": "is empty", "netns:x:0": "is no port", "pid:": "is no process id", "web:80": "is no address",
+		"": "is no endpoint", "10.0.0": "is no endpoint", "10.0.0.1:": "is no port", "10.0.0.1:+80": "is no port", "10.0.0.1:65536": "is no port", "[2001:db8::1]": "is no port",
+		"[2001:db8::1": "is no endpoint", "fe80::1%eth0": "without a zone", "0.0.0.0:80": "unicast", "ff02::1": "unicast", "netns:": "is empty", "netns:x:0": "is no port", "pid:": "is no process id", "web:80": "is no endpoint",
 	} {
-		if e, err := l.parseEndpoint(in, true); err == nil || !strings.Contains(err.Error(), want) {
+		if e, err := l.parseEndpoint(t.Context(), in, true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, %v; want %q", in, e, err, want)
 		}
 	}
@@ -91,8 +92,8 @@ func FuzzParseEndpoint(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		l := &lookup{}
-		if e, err := l.parseEndpoint(s, false); err == nil && len(e.addrs) == 0 {
+		l := &lookup{names: &names{why: k8smeta.ErrNoCluster}}
+		if e, err := l.parseEndpoint(t.Context(), s, false); err == nil && len(e.addrs) == 0 {
 			t.Errorf("%q has no address and no error", s)
 		}
 	})

@@ -23,6 +23,7 @@ import (
 // flowOptions are the flags of 'nettrace flow'.
 type flowOptions struct {
 	output
+	nameOptions
 	proto     string
 	probe     bool
 	sport     uint16
@@ -43,18 +44,20 @@ type flowOptions struct {
 
 // output are the flags of every command that prints a run.
 type output struct {
-	format  string
-	noColor bool
+	format    string
+	noColor   bool
+	addresses bool
 }
 
 func (o *output) flags(c *cobra.Command) {
 	c.Flags().StringVarP(&o.format, "output", "o", "story", "output format: story, table or json")
 	c.Flags().BoolVar(&o.noColor, "no-color", false, "no colours (also when NO_COLOR is set or the output is no terminal)")
+	c.Flags().BoolVar(&o.addresses, "addresses", false, "show addresses beside Kubernetes names")
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(render.Formats(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (o *output) renderer(s streams) (render.Renderer, error) {
-	opt := render.Options{}
+	opt := render.Options{Addresses: o.addresses}
 	if f, ok := s.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		opt.Color = !o.noColor && os.Getenv("NO_COLOR") == ""
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
@@ -71,13 +74,22 @@ func newFlow(s streams) *cobra.Command {
 		Short: "Follow one flow on this node, both directions, and judge it",
 		Long: `Follow one flow on this node live: requests, replies, and ICMP errors about them, through NAT and VXLAN.
 
-SRC and DST are one of: 10.0.0.1, 10.0.0.1:80, [2001:db8::1]:80, netns:NAME, netns:/path, pid:N, host (this node); SRC can be 'any'.
+SRC and DST are one of: NAMESPACE/POD, svc/NAMESPACE/NAME:PORT, deploy/NAMESPACE/NAME, node/NAME, a DNS name, 10.0.0.1, 10.0.0.1:80,
+[2001:db8::1]:80, netns:NAME, netns:/path, pid:N, host (this node); SRC can be 'any'. A bare NAMESPACE/NAME is tried as a pod, and for DST
+then as a Service. Names come from the API server of the kubeconfig, asked for few single objects, or from --cluster FILE.
 Data goes to stdout, everything else to stderr. nettrace changes nothing on the node; --pcap attaches to its
 devices while it runs.
 
 Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 3 nothing matched or the evidence does not decide;
 4 privileges or kernel features are missing; 130 interrupted before there was a verdict.`,
-		Example: `  # send a test connection from the pod's namespace and follow it
+		Example: `  # can the pod reach the Service? send a test connection and follow it
+  nettrace flow shop/client svc/shop/web:http --probe
+
+  # the same without an API server
+  kubectl get pods,services,endpointslices,nodes,networkpolicies -A -o yaml > cluster.yaml
+  nettrace flow shop/client web.shop.svc.cluster.local:80 --probe --cluster cluster.yaml
+
+  # send a test connection from the pod's namespace and follow it
   nettrace flow netns:client 10.96.0.80:80 --probe
 
   # follow what is there, until the first drop
@@ -95,6 +107,7 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 		},
 	}
 	o.output.flags(c)
+	o.nameOptions.flags(c)
 	f := c.Flags()
 	f.StringVar(&o.proto, "proto", "", "tcp, udp, icmp or sctp (default tcp; udp for port 53)")
 	f.BoolVar(&o.probe, "probe", false, "send a real test connection from inside SRC's network namespace")
@@ -129,6 +142,8 @@ func (o *flowOptions) check(args []string) error {
 		return fmt.Errorf("--count %d: a probe is sent 1 to 100 times", o.count)
 	case o.timeout < 0:
 		return fmt.Errorf("--timeout %v: use 0 or a positive duration such as 10s", o.timeout)
+	case o.nameOptions.check() != nil:
+		return o.nameOptions.check()
 	case o.size > 0 && !o.probe:
 		return errors.New("--size is the size of a probe: add --probe")
 	case o.ring == 0 || o.ring&(o.ring-1) != 0 || o.ring > 1024:
@@ -150,7 +165,8 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if o.watch != nil {
 		out = o.watch(out)
 	}
-	p, err := makePlan(ctx, &o, srcText, dstText)
+	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
+	p, err := makePlan(ctx, &o, srcText, dstText, warn)
 	if err != nil {
 		return nil, err
 	}
@@ -167,12 +183,11 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, tr.Close()) }()
-	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
 	sayUnread(p.before, warn)
 	if err := capt.start(tr, p, warn); err != nil {
 		return nil, err
 	}
-	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: p.probe(&o), warn: warn}}
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: p.probe(&o), warn: warn, lookup: p.names.lookup()}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if ferr != nil {
@@ -184,7 +199,10 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err := p.introduce(src, &o, tr); err != nil {
 		return nil, err
 	}
-	return runPipeline(capt.source(src), capt.watch(out), func(pr progress) { src.progress = pr })
+	return runPipeline(capt.source(src), capt.watch(out), o.addresses, func(pr progress) {
+		src.progress = pr
+		src.unknown = append(src.unknown, pr.unknown...)
+	})
 }
 
 // introduce queues what a run begins with: the header and the snapshot.
@@ -193,13 +211,20 @@ func (p *plan) introduce(src *live, o *flowOptions, tr *tracer.Tracer) error {
 	if len(p.src.addrs) > 0 {
 		srcName = p.src.addrs[0].String()
 	}
+	flow := verdict.Flow{Proto: p.proto, Src: srcName, Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport,
+		SrcRef: p.refOf(p.src), DstRef: p.refOf(p.dst), Endpoints: p.dst.endpoints}
 	h := header{Scoped: len(o.scope) > 0, WallNS: time.Now().UnixNano() - int64(tracer.Now()), Start: render.Start{
 		Kind: "start", Schema: render.Schema, Node: p.node, Kernel: tracer.Kernel(), Lockdown: tracer.Lockdown(),
-		Flow:   verdict.Flow{Proto: p.proto, Src: srcName, Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport},
+		Flow:   flow,
 		Points: tr.Points(), AttachMS: tr.AttachTime().Milliseconds(),
 	}}
 	if err := src.note(noteHeader, h); err != nil {
 		return err
+	}
+	if p.names.index != nil {
+		if err := src.note(noteCluster, p.names.relevant(p.addresses(), p.ends()...)); err != nil {
+			return err
+		}
 	}
 	return src.note(noteBefore, p.before)
 }

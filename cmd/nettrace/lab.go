@@ -96,7 +96,7 @@ func labUp(ctx context.Context, s streams, name, prefix string) (err error) {
 	if err := labNeeds(c); err != nil {
 		return err
 	}
-	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services, Log: s.err})
+	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services, Objects: c.Objects, Log: s.err})
 	if err != nil {
 		return err
 	}
@@ -114,9 +114,15 @@ func labUp(ctx context.Context, s streams, name, prefix string) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("build the lab: %w", err)
 	}
-	fmt.Fprintf(s.out, "The lab is up. Namespaces: %s\n", strings.Join(lab.ShortNames(), ", "))
+	cluster, err := l.WriteCluster()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "The lab is up. Namespaces: %s\nIts Kubernetes objects: %s\n", strings.Join(lab.ShortNames(), ", "), cluster)
 	if c.Name != "" {
-		fmt.Fprintf(s.out, "Broken: %s\nTry:    nettrace flow netns:%s %s --proto %s --probe %s\n", render.Escape(c.Title), l.NetNS(c.Probe.From), render.Escape(c.Probe.To), render.Escape(c.Probe.Proto), scopeFlags(l))
+		fmt.Fprintf(s.out, "Broken: %s\nTry:    nettrace flow netns:%s %s --proto %s --probe --cluster %s %s\n", render.Escape(c.Title), l.NetNS(c.Probe.From), render.Escape(c.Probe.To), render.Escape(c.Probe.Proto), cluster, scopeFlags(l))
+	} else {
+		fmt.Fprintf(s.out, "Try:    nettrace flow shop/client svc/shop/web:http --probe --cluster %s %s\n", cluster, scopeFlags(l))
 	}
 	fmt.Fprintf(s.out, "Remove it with: nettrace lab down --prefix %s\n", prefix)
 	return nil

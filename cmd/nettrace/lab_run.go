@@ -150,7 +150,7 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	if err != nil {
 		return nil, err
 	}
-	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services})
+	l, err := lab.Up(ctx, lab.Options{Prefix: prefix, Backend: c.Backend, Services: c.Services, Objects: c.Objects})
 	if err != nil {
 		return nil, err
 	}
@@ -161,9 +161,13 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	if err := l.Apply(ctx, c); err != nil {
 		return nil, err
 	}
+	objects, err := l.Cluster()
+	if err != nil {
+		return nil, err
+	}
 	see := &witness{}
 	fo := flowOptions{output: o.output, proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
-		scope: l.Scopes(), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
+		nameOptions: nameOptions{objects: objects}, scope: l.Scopes(), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
 	v, err := runFlow(ctx, s, fo, "netns:"+l.NetNS(c.Probe.From), c.Probe.To)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ type liveOptions struct {
 	untilDrop bool
 	probe     *probe.Request
 	warn      func(string) // one sentence on stderr
+	// lookup asks who has addresses that were met; nil when there is nobody to ask.
+	lookup func(context.Context, []netip.Addr) clusterNote
 }
 
 // live is a source that reads the kernel. Everything that it hands out also goes into the recording, so that a replay sees the same.
@@ -46,7 +48,9 @@ type live struct {
 	settle   time.Time // after the probe: how long to wait for the last packets
 	closing  int
 	begun    bool
-	unsaved  bool // the last event is not yet in the recording
+	unsaved  bool             // the last event is not yet in the recording
+	asked    chan clusterNote // an answer is on its way; nil: none
+	unknown  []netip.Addr     // to ask for next
 }
 
 const (
@@ -171,6 +175,7 @@ func (l *live) over(now time.Time) bool {
 		l.hush = time.Time{}
 		l.opt.warn(silence(l.similar()))
 	}
+	l.ask(0)
 	if l.probing {
 		select {
 		case r := <-l.probed:
@@ -197,11 +202,37 @@ func (l *live) over(now time.Time) bool {
 	return !l.end.IsZero() && now.After(l.end)
 }
 
+// ask has the names of addresses looked up beside the trace, and hands on what came; it waits up to a time for an answer that is on its way.
+func (l *live) ask(wait time.Duration) {
+	if l.opt.lookup == nil {
+		return
+	}
+	if l.asked != nil {
+		select {
+		case n := <-l.asked:
+			l.asked = nil
+			if !n.Objects.Empty() {
+				_ = l.note(noteCluster, n)
+			}
+		case <-time.After(wait):
+			return
+		}
+	}
+	if len(l.unknown) == 0 {
+		return
+	}
+	ips, answer := l.unknown, make(chan clusterNote, 1)
+	l.unknown, l.asked = nil, answer
+	go func() { answer <- l.opt.lookup(l.ctx, ips) }()
+}
+
 // finale tells what the run ends with, in order.
 func (l *live) finale() (tracer.Frame, error) {
 	l.closing++
 	switch l.closing {
 	case 2:
+		l.ask(time.Second)
+		l.ask(time.Second)
 		if s := l.similar(); !l.progress.sawPackets && len(s) > 0 {
 			if err := l.note(noteSimilar, s); err != nil {
 				return tracer.Frame{}, err

@@ -36,13 +36,31 @@ func TestBadInput(t *testing.T) {
 	if err := os.WriteFile(badCase, []byte("name: x\ntitle: y\nprobe: {from: client, to: \"1.2.3.4\"}\nexpected: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	badCluster := filepath.Join(t.TempDir(), "cluster.yaml")
+	if err := os.WriteFile(badCluster, []byte("kind: Node\nmetadata: {name: n}\n---\nkind: Pod\nmetadata: {name: 7}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cluster := shopFile(t)
 	for _, tc := range []struct {
 		name string
 		args []string
 		want string
 	}{
+		{"a cluster file with a bad document", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--cluster", badCluster}, "cluster.yaml: document 2, line 4: Pod: json: cannot unmarshal number"},
+		{"a cluster file that is not there", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--cluster", "/nonexistent.yaml"}, "no such file"},
+		{"a file and a server", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--cluster", cluster, "--context", "x"}, "leave --kubeconfig and --context out"},
+		{"no Kubernetes and a file", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--cluster", cluster, "--no-kubernetes"}, "excludes"},
+		{"a name without a cluster", []string{"flow", "shop/client", "10.0.0.2:80"}, "nobody can be asked for it: no kubeconfig was found"},
+		{"a name without Kubernetes", []string{"flow", "shop/client", "10.0.0.2:80", "--no-kubernetes"}, "--no-kubernetes was given"},
+		{"a pod that is not there", []string{"flow", "shop/clinet", "10.0.0.2:80", "--cluster", cluster}, "no pod or Service shop/clinet; did you mean shop/client?"},
+		{"a Service that is not there", []string{"flow", "shop/client", "svc/shop/wbe:80", "--cluster", cluster}, "no Service shop/wbe; did you mean svc/shop/web?"},
+		{"a port that the Service has not", []string{"flow", "shop/client", "svc/shop/web:443", "--cluster", cluster}, `Service shop/web has no port "443": it has http (80/tcp)`},
+		{"a Service as the sender", []string{"flow", "svc/shop/web", "10.0.0.2:80", "--cluster", cluster}, "a sender is a pod"},
+		{"a probe from a pod of another node", []string{"flow", "shop/client", "svc/shop/web:80", "--probe", "--cluster", cluster}, "runs on node1: run the probe there"},
+		{"a name with control characters", []string{"flow", "shop/\x1b[2J", "10.0.0.2:80", "--cluster", cluster}, `\x1b[2J`},
+		{"a namespace is missing", []string{"flow", "pod/client", "10.0.0.2:80", "--cluster", cluster}, "add -n NAMESPACE"},
 		{"no arguments", []string{"flow"}, "accepts 2 arg(s)"},
-		{"no address", []string{"flow", "10.0.0.1", "10.0.0.256:80"}, `"10.0.0.256:80" is no address`},
+		{"no address", []string{"flow", "10.0.0.1", "10.0.0.256:80"}, `"10.0.0.256:80" is no endpoint`},
 		{"port 0", []string{"flow", "10.0.0.1", "10.0.0.2:0"}, `"0" is no port`},
 		{"port 70000", []string{"flow", "10.0.0.1", "10.0.0.2:70000"}, `"70000" is no port`},
 		{"a port that is no number", []string{"flow", "10.0.0.1", "[2001:db8::1]:http"}, `"http" is no port`},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -24,6 +25,7 @@ const (
 	noteAfter   = "after"
 	noteProbe   = "probe"
 	noteSimilar = "similar"
+	noteCluster = "cluster" // names; may come again with more
 )
 
 // header is the first note of a run.
@@ -44,6 +46,7 @@ type source interface {
 type progress struct {
 	open, requests, drops int
 	sawPackets            bool
+	unknown               []netip.Addr // addresses without a name, met since the last time
 }
 
 // maxJourneys bounds what is kept for the verdict; the first ones decide.
@@ -56,14 +59,15 @@ type pipeline struct {
 	asm      *journey.Assembler
 	head     *header
 	in       verdict.Input
+	names    labeller
 	progress progress
 	skipped  int // journeys beyond maxJourneys
 }
 
 // runPipeline takes a source to its end and returns the verdict. A recording that ends early is judged as far as it goes, with an error
 // that says so beside the verdict.
-func runPipeline(src source, out render.Renderer, tell func(progress)) (*verdict.Verdict, error) {
-	p := &pipeline{out: out, dec: tracer.NewDecoder(src.Names())}
+func runPipeline(src source, out render.Renderer, addresses bool, tell func(progress)) (*verdict.Verdict, error) {
+	p := &pipeline{out: out, dec: tracer.NewDecoder(src.Names()), names: labeller{addresses: addresses, unknown: map[netip.Addr]bool{}}}
 	var early error
 	for {
 		f, err := src.Next()
@@ -110,12 +114,14 @@ func (p *pipeline) take(f tracer.Frame) error {
 }
 
 func (p *pipeline) note(n *tracer.Note) error {
+	var cluster clusterNote
 	into := map[string]func() any{
 		noteHeader:  func() any { p.head = &header{}; return p.head },
 		noteBefore:  func() any { p.in.Before = &netstate.Snapshot{}; return p.in.Before },
 		noteAfter:   func() any { p.in.After = &netstate.Snapshot{}; return p.in.After },
 		noteProbe:   func() any { p.in.Probe = &probe.Result{}; return p.in.Probe },
 		noteSimilar: func() any { return &p.in.Similar },
+		noteCluster: func() any { return &cluster },
 	}[n.Name]
 	if into == nil {
 		return nil // of a newer version
@@ -123,10 +129,15 @@ func (p *pipeline) note(n *tracer.Note) error {
 	if err := json.Unmarshal(n.JSON, into()); err != nil {
 		return fmt.Errorf("read the recording's %s: %w", n.Name, err)
 	}
-	// the snapshot comes right behind the header
+	if n.Name == noteCluster {
+		p.names.learn(&cluster)
+		p.names.see(p.in.Before)
+	}
+	// the snapshot comes right behind the header, and names between them
 	if n.Name == noteBefore && p.head != nil && p.asm == nil {
 		p.in.Flow = p.head.Start.Flow
-		p.asm = journey.New(journey.Options{Places: places(p.in.Before), Scoped: p.head.Scoped, IsLocal: p.in.Before.LocalIn(),
+		p.names.see(p.in.Before)
+		p.asm = journey.New(journey.Options{Places: places(p.in.Before, p.names.index), Scoped: p.head.Scoped, IsLocal: p.in.Before.LocalIn(),
 			BridgeOf: p.in.Before.BridgeOf(), Backends: backends(p.head.Start.Points)})
 		return p.out.Start(p.head.Start)
 	}
@@ -150,7 +161,8 @@ func (p *pipeline) emit() error {
 	for i := range done {
 		j := &done[i]
 		netstate.Attribute(p.in.Before, j)
-		journey.Describe(j)
+		p.names.label(j)
+		journey.Describe(j, p.names.words())
 	}
 	for _, d := range drops {
 		p.progress.drops++
@@ -180,6 +192,7 @@ func (p *pipeline) emit() error {
 		}
 	}
 	p.progress.open = p.asm.OpenLen()
+	p.progress.unknown = p.names.wanted()
 	return nil
 }
 
@@ -190,6 +203,9 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	}
 	journey.SortByID(p.in.Journeys)
 	p.in.Lost = p.asm.Lost()
+	if p.names.index != nil {
+		p.in.Name, p.in.Policies = p.names.name, p.names.policies
+	}
 	v := verdict.Judge(&p.in)
 	if p.skipped > 0 {
 		v.Evidence = append(v.Evidence, fmt.Sprintf("%d further packets were followed and not judged", p.skipped))

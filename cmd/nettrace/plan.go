@@ -3,12 +3,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
 
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 	"github.com/nettrace-io/nettrace/pkg/probe"
 	"github.com/nettrace-io/nettrace/pkg/tracer"
@@ -24,28 +28,46 @@ type plan struct {
 	src, dst *endpoint
 	proto    string
 	filter   tracer.Filter
+	names    *names
 }
 
-func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string) (*plan, error) {
+func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn func(string)) (*plan, error) {
 	node, refs, err := scopes(o.scope)
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{node: node, refs: refs, before: netstate.Read(ctx, refs), proto: o.proto}
-	l := &lookup{p.before, refs}
-	if p.src, err = l.parseEndpoint(srcText, true); err != nil {
+	p := &plan{node: node, refs: refs, proto: o.proto}
+	if p.names, err = o.nameOptions.open(warn); err != nil {
 		return nil, err
 	}
-	if p.dst, err = l.parseEndpoint(dstText, false); err != nil {
+	asked := make(chan struct{})
+	go func() { // beside the reading of the node
+		p.names.ask(ctx, srcText, dstText, nodesOf(refs))
+		close(asked)
+	}()
+	p.before = netstate.Read(ctx, refs)
+	<-asked
+	p.names.missing(warn)
+	l := &lookup{snapshot: p.before, refs: refs, names: p.names, node: node, proto: o.proto, resolve: net.DefaultResolver.LookupNetIP}
+	if p.src, err = l.parseEndpoint(ctx, srcText, true); err != nil {
+		return nil, err
+	}
+	if p.dst, err = l.parseEndpoint(ctx, dstText, false); err != nil {
 		return nil, err
 	}
 	if err := match(p.src, p.dst); err != nil {
 		return nil, err
 	}
+	p.proto = cmp.Or(p.proto, p.dst.proto, p.src.proto)
 	if p.proto == "" {
 		p.proto = "tcp"
 		if p.dst.port == 53 {
 			p.proto = "udp"
+		}
+	}
+	if p.dst.endpoints == nil { // an address may be a Service's too
+		if s, port := p.names.index.ServicePort(p.proto, p.dst.addrs[0], p.dst.port); s != nil {
+			p.dst.endpoints = toEndpoints(p.names.index.Backends(s, port))
 		}
 	}
 	if p.proto == "icmp" && p.dst.port != 0 {
@@ -54,6 +76,9 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string) (*pl
 	if o.probe {
 		if p.dst.port == 0 && p.proto != "icmp" {
 			return nil, fmt.Errorf("a %s probe needs a port: write DST:PORT", p.proto)
+		}
+		if p.src.netns == "" && p.src.node != "" && !slices.Contains(nodesOf(refs), p.src.node) {
+			return nil, fmt.Errorf("%s runs on %s: run the probe there, or leave --probe out", p.src.text, p.src.node)
 		}
 		if p.src.netns == "" {
 			return nil, fmt.Errorf("no namespace on this node has the address %s: run the probe on the sender's node, or leave --probe out", p.src.text)
@@ -64,6 +89,60 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string) (*pl
 		p.filter.Sport = p.src.port
 	}
 	return p, nil
+}
+
+// nodesOf are the nodes whose namespaces are watched.
+func nodesOf(refs []netstate.Ref) []string {
+	var out []string
+	for _, r := range refs {
+		if !slices.Contains(out, r.Node) {
+			out = append(out, r.Node)
+		}
+	}
+	return out
+}
+
+// refOf is the object that an end is: the one that was named, or the one that has its address.
+func (p *plan) refOf(e *endpoint) *journey.Ref {
+	if e.ref != nil || p.names.index == nil || len(e.addrs) == 0 {
+		return e.ref
+	}
+	l := labeller{index: p.names.index, unknown: map[netip.Addr]bool{}}
+	return l.ref(p.proto, e.addrs[0], e.port)
+}
+
+// ends are the objects at both ends of the flow.
+func (p *plan) ends() []k8smeta.Ref {
+	var out []k8smeta.Ref
+	for _, e := range []*endpoint{p.src, p.dst} {
+		if r := p.refOf(e); r != nil {
+			out = append(out, k8smeta.Ref{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name})
+		}
+	}
+	return out
+}
+
+// addresses are those of this kernel's namespaces and of the flow's ends.
+func (p *plan) addresses() map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	for i := range p.before.Namespaces {
+		for _, l := range p.before.Namespaces[i].Links {
+			for _, a := range l.Addrs {
+				out[a.Addr()] = true
+			}
+		}
+	}
+	for _, e := range []*endpoint{p.src, p.dst} {
+		for _, a := range e.addrs {
+			out[a] = true
+		}
+		for _, b := range e.endpoints {
+			if a, err := netip.ParseAddrPort(b.Addr); err == nil {
+				out[a.Addr()] = true
+			}
+		}
+	}
+	return out
 }
 
 // vxlanPorts are ports of this node's tunnels besides the customary ones.

@@ -50,7 +50,7 @@ func runReplay(s streams, o output, name string) (*verdict.Verdict, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	v, err := runPipeline(recording{r}, out, nil)
+	v, err := runPipeline(recording{r}, out, o.addresses, nil)
 	if err != nil && v != nil {
 		fmt.Fprintf(s.err, "nettrace: %v; what came before it was judged\n", err)
 		return v, nil

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures nettrace on this machine: (a) decoding and assembling recorded events on one core, (b) what a tracer costs TCP
+// Command bench measures nettrace on this machine: (a) decoding and assembling recorded events on one core, and Kubernetes names, (b) what a tracer costs TCP
 // traffic across the lab's cross-node path, as a ratio to no tracer with the three settings taking turns in one run, and (c) how long it
 // takes from start to attached and from Ctrl-C to exit; then, in a guest with each kernel of the matrix, (d) what its programs take a run and
 // what it adds to packets of other flows, beside pwru in the same boot. Figures are for comparison within one run, not across machines.
@@ -23,7 +23,7 @@ func main() {
 	flag.Parse()
 	steps := []func(context.Context) error{}
 	if *native {
-		steps = append(steps, decoding, throughput, startStop)
+		steps = append(steps, decoding, naming, throughput, startStop)
 	}
 	steps = append(steps, func(ctx context.Context) error { return kernels(ctx, *only) })
 	for _, step := range steps {

@@ -82,7 +82,7 @@ func TestRepliesUndoTranslations(t *testing.T) {
 	if h := js[0].Hops[1]; h.NAT == nil || h.NAT.Type != "dnat" || !h.NAT.Undo || h.NAT.To != "10.96.0.80:80" {
 		t.Errorf("%+v", h)
 	}
-	Describe(&js[0])
+	Describe(&js[0], Words{})
 	if got := js[0].Hops[1].What; got != "DNAT undone: source 10.244.2.20:8080 becomes 10.96.0.80:80 again" {
 		t.Errorf("sentence %q", got)
 	}
@@ -385,7 +385,7 @@ func TestSentences(t *testing.T) {
 		{Hop{Stage: StageNAT, NAT: &NAT{Type: "masquerade", From: "a", To: "b"}}, "MASQUERADE: source a becomes b"},
 	} {
 		j := Journey{Packet: Packet{Proto: "tcp"}, Hops: []Hop{tc.hop}}
-		Describe(&j)
+		Describe(&j, Words{})
 		if j.Hops[0].What != tc.want {
 			t.Errorf("%q, want %q", j.Hops[0].What, tc.want)
 		}
@@ -411,7 +411,7 @@ func FuzzAssembler(f *testing.F) {
 		}
 		a.Flush()
 		for _, j := range a.Done() {
-			Describe(&j)
+			Describe(&j, Words{})
 			if j.End == "" || j.ID == 0 {
 				t.Fatalf("journey without an end: %+v", j)
 			}

@@ -4,23 +4,56 @@ package journey
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
+// Words puts what a sentence names into words. The zero value leaves addresses as they are.
+type Words struct {
+	// Addr names an address, with its port unless that is 0; "" when it has no name.
+	Addr func(proto string, a netip.Addr, port uint16) string
+	// Peer names whose the other end of a veth is; "" when that is not known.
+	Peer func(netns, ifindex uint32) string
+}
+
+// addr is an address in words, or as it is.
+func (w *Words) addr(proto string, a netip.Addr, port uint16) string {
+	if w.Addr != nil {
+		if s := w.Addr(proto, a, port); s != "" {
+			return s
+		}
+	}
+	if port == 0 {
+		return a.String()
+	}
+	return endpoint(a, port)
+}
+
+// text is the same for "address:port" or "address".
+func (w *Words) text(proto, s string) string {
+	if p, err := netip.ParseAddrPort(s); err == nil {
+		return w.addr(proto, p.Addr(), p.Port())
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		return w.addr(proto, a, 0)
+	}
+	return s
+}
+
 // Describe fills the What of every hop: one plain sentence, in the kernel's and Kubernetes' own words.
-func Describe(j *Journey) {
+func Describe(j *Journey, w Words) {
 	for i := range j.Hops {
-		j.Hops[i].What = sentence(j, i)
+		j.Hops[i].What = sentence(j, i, &w)
 	}
 }
 
-func sentence(j *Journey, i int) string {
+func sentence(j *Journey, i int, w *Words) string {
 	h := &j.Hops[i]
 	switch h.Stage {
 	case StageDeviceTx:
-		return transmitted(h)
+		return transmitted(h) + w.peer(h)
 	case StageDeviceRx:
-		return received(h)
+		return received(h) + w.peer(h)
 	case StageBridge:
 		return bridged(h)
 	case StageConntrack:
@@ -28,26 +61,23 @@ func sentence(j *Journey, i int) string {
 	case StageNetfilter:
 		return hooked(h)
 	case StageIPVS:
-		return balanced(h)
+		return balanced(h, j.Packet.Proto, w)
 	case StageFragment:
 		return "cut into fragments"
 	case StageTC:
 		return "a tc program redirects it"
 	case StageNAT:
-		return translated(h)
+		return translated(h, j.Packet.Proto, w)
 	case StageRoute:
-		return routed(h)
+		return routed(h, w)
 	case StageNeighbour:
-		return fmt.Sprintf("waits for the MAC address of %s on %s", h.Route.Gateway, h.Route.OIF)
+		return fmt.Sprintf("waits for the MAC address of %s on %s", w.addr("", h.Route.Gateway, 0), h.Route.OIF)
 	case StageTunnel:
 		if h.Tunnel.Op == "decap" {
 			return "taken out of " + h.Tunnel.name()
 		}
-		to := h.Tunnel.Outer.Dst.String()
-		if h.Tunnel.Outer.Dport != 0 {
-			to = endpoint(h.Tunnel.Outer.Dst, h.Tunnel.Outer.Dport)
-		}
-		return fmt.Sprintf("put into %s, %s to %s", h.Tunnel.name(), h.Tunnel.Outer.Src, to)
+		o := &h.Tunnel.Outer
+		return fmt.Sprintf("put into %s, %s to %s", h.Tunnel.name(), w.addr("udp", o.Src, 0), w.addr("udp", o.Dst, o.Dport))
 	case StageQdisc:
 		return "waits in the queue of " + h.Dev
 	case StageSocket:
@@ -89,6 +119,17 @@ func transmitted(h *Hop) string {
 		return "sent over loopback"
 	}
 	return fmt.Sprintf("sent out of %s (%s)", h.Dev, h.DevKind)
+}
+
+// peer tells at a node's veth which pod has the other end.
+func (w *Words) peer(h *Hop) string {
+	if w.Peer == nil || h.DevKind != "veth" {
+		return ""
+	}
+	if p := w.Peer(h.NetNS, h.Ifindex); p != "" {
+		return " of " + p
+	}
+	return ""
 }
 
 func received(h *Hop) string {
@@ -141,15 +182,12 @@ func hooked(h *Hop) string {
 	return s + ": " + h.Verdict
 }
 
-func balanced(h *Hop) string {
+func balanced(h *Hop, proto string, w *Words) string {
 	if h.IPVS == nil {
 		return "IPVS has no real server for it"
 	}
-	s := fmt.Sprintf("IPVS: %s goes to the real server %s (%s)", h.IPVS.Virtual, h.IPVS.Server, h.IPVS.Method)
-	if h.Ref != nil {
-		s += " for " + h.Ref.String()
-	}
-	return s
+	s := fmt.Sprintf("IPVS: %s goes to the real server %s (%s)", w.text(proto, h.IPVS.Virtual), w.text(proto, h.IPVS.Server), h.IPVS.Method)
+	return s + belongs(h, s)
 }
 
 func bridged(h *Hop) string {
@@ -168,23 +206,28 @@ func bridged(h *Hop) string {
 	return fmt.Sprintf("up from the bridge %s to its node", h.Dev)
 }
 
-func translated(h *Hop) string {
+// belongs tells whose the rule is, unless the sentence says so already.
+func belongs(h *Hop, s string) string {
+	if h.Ref == nil || strings.Contains(s, h.Ref.String()) {
+		return ""
+	}
+	return " for " + h.Ref.String()
+}
+
+func translated(h *Hop, proto string, w *Words) string {
 	side := "destination"
 	if (h.NAT.Type == "dnat" || h.NAT.Type == "redirect") == h.NAT.Undo {
 		side = "source"
 	}
 	kind := strings.ToUpper(h.NAT.Type)
 	if h.NAT.Undo {
-		return fmt.Sprintf("%s undone: %s %s becomes %s again", kind, side, h.NAT.From, h.NAT.To)
+		return fmt.Sprintf("%s undone: %s %s becomes %s again", kind, side, w.text(proto, h.NAT.From), w.text(proto, h.NAT.To))
 	}
-	s := fmt.Sprintf("%s: %s %s becomes %s", kind, side, h.NAT.From, h.NAT.To)
-	if h.Ref != nil {
-		s += " for " + h.Ref.String()
-	}
-	return s
+	s := fmt.Sprintf("%s: %s %s becomes %s", kind, side, w.text(proto, h.NAT.From), w.text(proto, h.NAT.To))
+	return s + belongs(h, s)
 }
 
-func routed(h *Hop) string {
+func routed(h *Hop, w *Words) string {
 	r := h.Route
 	what := "routed"
 	if h.Outer != nil {
@@ -198,7 +241,7 @@ func routed(h *Hop) string {
 	case r.Local:
 		return what + ": for this namespace"
 	case r.Gateway.IsValid() && !r.Gateway.IsUnspecified():
-		return fmt.Sprintf("%s via %s to %s", what, r.Gateway, r.OIF)
+		return fmt.Sprintf("%s via %s to %s", what, w.addr("", r.Gateway, 0), r.OIF)
 	}
 	return fmt.Sprintf("%s to %s, directly connected", what, r.OIF)
 }
@@ -270,6 +313,18 @@ func (r *Ref) String() string {
 	s := strings.Join(append(parts, r.Name), "/")
 	if r.Port != "" {
 		s += ":" + r.Port
+	}
+	return s
+}
+
+// Short names the object as users write it, "shop/client:8080", "svc/shop/web:http", "node/node1"; port 0 is left out.
+func (r *Ref) Short(port uint16) string {
+	s := r.String()
+	if r.Kind == "Pod" {
+		s = r.Namespace + "/" + r.Name
+	}
+	if port != 0 && r.Port == "" {
+		s += fmt.Sprintf(":%d", port)
 	}
 	return s
 }

@@ -145,7 +145,7 @@ func TestFunctions(t *testing.T) {
 			t.Errorf("%s:\ngot  %s\nwant %s", tc.name, got, tc.want)
 		}
 		for i := range js {
-			Describe(&js[i])
+			Describe(&js[i], Words{})
 			for _, h := range js[i].Hops {
 				if h.What == "" || h.What == string(h.Stage) {
 					t.Errorf("%s: stage %s says %q", tc.name, h.Stage, h.What)
@@ -209,7 +209,7 @@ func TestIPVS(t *testing.T) {
 	if h := js[0].Hops[2]; h.Func != "ip_vs_nat_xmit" || h.NAT.Type != "dnat" {
 		t.Errorf("%+v", h)
 	}
-	Describe(&js[0])
+	Describe(&js[0], Words{})
 	if got := js[0].Hops[1].What; got != "IPVS: 10.96.0.80:80 goes to the real server 10.244.2.20:8080 (masquerading)" {
 		t.Error(got)
 	}
@@ -230,7 +230,7 @@ func TestTunnelsByName(t *testing.T) {
 		out.Outer = tracer.Tuple{Src: netip.MustParseAddr("192.168.50.1"), Dst: netip.MustParseAddr("192.168.50.2"), Sport: tc.dport, Dport: tc.dport, Proto: tracer.ProtoUDP}
 		out.Tunnel, out.VNI = tc.kind, 7
 		js := play(Options{}, rx(1), out)
-		Describe(&js[0])
+		Describe(&js[0], Words{})
 		if got := js[0].Hops[1].What + "; " + js[0].Hops[2].What; got != tc.want || js[0].Hops[1].Tunnel.Type != tc.kind {
 			t.Errorf("%s: %s", tc.kind, got)
 		}

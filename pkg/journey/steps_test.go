@@ -18,7 +18,7 @@ func last(t *testing.T, events ...tracer.Event) (*Journey, *Hop) {
 	if len(js) != 1 {
 		t.Fatalf("%d journeys", len(js))
 	}
-	Describe(&js[0])
+	Describe(&js[0], Words{})
 	return &js[0], &js[0].Hops[len(js[0].Hops)-1]
 }
 
@@ -109,7 +109,7 @@ func TestSentencesOfTranslations(t *testing.T) {
 		{"masquerade", true, "MASQUERADE undone: destination a becomes b again"},
 		{"redirect", true, "REDIRECT undone: source a becomes b again"},
 	} {
-		if got := translated(&Hop{NAT: &NAT{Type: tc.kind, From: "a", To: "b", Undo: tc.undo}}); got != tc.want {
+		if got := translated(&Hop{NAT: &NAT{Type: tc.kind, From: "a", To: "b", Undo: tc.undo}}, "tcp", &Words{}); got != tc.want {
 			t.Errorf("%q, want %q", got, tc.want)
 		}
 	}
@@ -176,7 +176,7 @@ func FuzzFunctions(f *testing.F) {
 		}
 		a.Flush()
 		for _, j := range a.Done() {
-			Describe(&j)
+			Describe(&j, Words{})
 			for i := range j.Hops {
 				if j.Hops[i].What == "" {
 					t.Fatalf("a hop without a sentence: %+v", j.Hops[i])
@@ -212,7 +212,7 @@ func TestFunctionsInsideATunnel(t *testing.T) {
 	in.Outer = tracer.Tuple{Src: netip.MustParseAddr("192.168.50.1"), Dst: netip.MustParseAddr("192.168.50.2"), Sport: 5, Dport: 4789, Proto: tracer.ProtoUDP}
 	js := play(Options{}, in, called(2, "nf_hook_slow", inHook(0)), called(3, "nf_conntrack_in"), called(4, "nf_hook_slow", inHook(1), withCT(2)),
 		called(5, "__nf_conntrack_confirm", withCT(2)), ev(6, tracer.PointRX, 2, "flannel.1", "vxlan"), called(7, "nf_hook_slow", inHook(0)), tx(8))
-	Describe(&js[0])
+	Describe(&js[0], Words{})
 	var got []string
 	for _, h := range js[0].Hops {
 		if h.Stage == StageNetfilter || h.Stage == StageConntrack {
@@ -238,7 +238,7 @@ func TestWaitingForANeighbourIsBehindTheHook(t *testing.T) {
 
 func TestIPVSTakesThePacketOutOfItsHook(t *testing.T) {
 	js := play(Options{}, rx(1), called(2, "nf_hook_slow", inHook(1)), called(3, "ip_vs_nat_xmit"), called(4, "nf_hook_slow", inHook(3)), tx(5))
-	Describe(&js[0])
+	Describe(&js[0], Words{})
 	if h := js[0].Hops[1]; h.Verdict != "stolen" || h.What != "netfilter ip INPUT: taken by IPVS" {
 		t.Errorf("%q, %q", h.Verdict, h.What)
 	}

@@ -66,6 +66,9 @@ type Packet struct {
 	IPID  uint16 `json:"ipid,omitempty"`
 	Seq   uint32 `json:"seq,omitempty"`
 	ICMP  string `json:"icmp,omitempty"` // ICMP kind, "echo request", "port unreachable"
+	// SrcRef and DstRef are the Kubernetes objects that the packet's first addresses belong to.
+	SrcRef *Ref `json:"srcRef,omitempty"`
+	DstRef *Ref `json:"dstRef,omitempty"`
 }
 
 // Where is the place of a hop in words: a node's host namespace, a pod, or a namespace without a better name.

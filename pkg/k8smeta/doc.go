@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package k8smeta puts addresses, namespaces and kube-proxy's chains into Kubernetes words. It imports no other package of nettrace.
+// Package k8smeta puts addresses, namespaces and names into Kubernetes words. It imports no other package of nettrace.
 //
-// A Source (an API server, or a file) gives objects; an Index, which never changes once it is built, answers what an address or a name means.
+// Objects are slim copies of what the API server has: only the fields that a trace needs, every name checked, every list bounded. They come
+// from a file (ReadFile), from an API server by point lookups (API, Gather) or by watches (Watch). An Index over them never changes once it
+// is built, so that lookups need no lock and no allocation. Find turns an endpoint's name, "svc/shop/web:http", into addresses.
 package k8smeta
-
-import (
-	_ "k8s.io/api/core/v1"
-	_ "k8s.io/api/discovery/v1"
-	_ "k8s.io/api/networking/v1"
-	_ "k8s.io/client-go/rest"
-	_ "k8s.io/client-go/tools/cache"
-	_ "k8s.io/client-go/tools/clientcmd"
-)

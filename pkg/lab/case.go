@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 )
 
 // Case is one lesson: what is set up, what is probed, what the verdict must be. It is a file in cases/.
@@ -28,6 +30,7 @@ type Case struct {
 	Needs    []string  `yaml:"needs,omitempty"`    // commands beside those of every case
 	Points   string    `yaml:"points,omitempty"`   // "functions": the verdict needs points at kernel functions, which tracepoints do not give
 	Modules  []string  `yaml:"modules,omitempty"`  // kernel modules that it needs
+	Objects  string    `yaml:"objects,omitempty"`  // Kubernetes objects beside those of every lab, as YAML documents
 	Setup    []string  `yaml:"setup,omitempty"`    // "NAMESPACE# shell command", in order
 	Probe    Probe     `yaml:"probe"`
 	Expect   Expect    `yaml:"expect"`
@@ -215,6 +218,11 @@ func (c *Case) check() error {
 		return &fieldError{"backend", fmt.Sprintf("%q is neither iptables-legacy nor iptables-nft", c.Backend)}
 	case c.Probe.Size < 0 || c.Probe.Size > 1<<20 || c.Probe.Count < 0 || c.Probe.Count > 100:
 		return &fieldError{"probe", "size must be up to 1 MiB, count up to 100"}
+	}
+	if c.Objects != "" {
+		if _, err := k8smeta.Read(strings.NewReader(c.Objects)); err != nil {
+			return &fieldError{"objects", err.Error()}
+		}
 	}
 	for _, conf := range c.Expect.Confidence {
 		if !oneOf(conf, "confirmed", "likely", "inconclusive") {

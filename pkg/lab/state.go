@@ -65,6 +65,10 @@ func Down(prefix string) error {
 		return fmt.Errorf("lab prefix %q: use one to eight of a-z and 0-9", prefix)
 	}
 	err := stopServer(prefix)
+	if e := os.Remove(ClusterFile(prefix)); e != nil && !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("remove the lab's objects: %w", e))
+	}
+	_ = os.Remove(StateDir) // only when it is empty
 	return errors.Join(err, removeNamespaces(prefix))
 }
 
@@ -147,7 +151,7 @@ func Attach(prefix string) (*Lab, error) {
 	if !prefixForm.MatchString(prefix) {
 		return nil, fmt.Errorf("lab prefix %q: use one to eight of a-z and 0-9", prefix)
 	}
-	l := &Lab{prefix: prefix, backend: "iptables-legacy"}
+	l := &Lab{prefix: prefix, backend: "iptables-legacy", services: Services()}
 	if _, err := netns.Inode(l.Path(Fabric)); err != nil {
 		return nil, fmt.Errorf("no lab with prefix %q is up: run 'nettrace lab up --prefix %s'", prefix, prefix)
 	}

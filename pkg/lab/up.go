@@ -22,6 +22,7 @@ type Options struct {
 	Prefix   string    // of namespace names: [a-z0-9]{1,8}; default "nettrace"
 	Backend  string    // iptables-legacy (default) or iptables-nft
 	Services []Service // default: Services()
+	Objects  string    // further Kubernetes objects, as YAML documents
 	Log      io.Writer // progress; nil for none
 	// OnStep is called before each step of Up; tests use it to interrupt.
 	OnStep func(step string)
@@ -34,10 +35,12 @@ var prefixForm = regexp.MustCompile(`^[a-z0-9]{1,8}$`)
 
 // Lab is a running lab.
 type Lab struct {
-	prefix  string
-	backend string
-	mu      sync.Mutex
-	closers []io.Closer // servers
+	prefix   string
+	backend  string
+	services []Service
+	objects  string
+	mu       sync.Mutex
+	closers  []io.Closer // servers
 }
 
 // Up builds a lab. On an error, a cancelled context included, nothing of it is left.
@@ -54,7 +57,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if o.Services == nil {
 		o.Services = Services()
 	}
-	l := &Lab{prefix: o.Prefix, backend: o.Backend}
+	l := &Lab{prefix: o.Prefix, backend: o.Backend, services: o.Services, objects: o.Objects}
 	for _, s := range ShortNames() {
 		if _, err := netns.Inode(l.Path(s)); err == nil {
 			return nil, fmt.Errorf("a lab with prefix %q is there already: run 'nettrace lab down --prefix %s' first", o.Prefix, o.Prefix)

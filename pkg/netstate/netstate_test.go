@@ -344,3 +344,25 @@ func furnish(t *testing.T, path string) {
 	must(nl.RouteAdd(&netlink.Route{Dst: &net.IPNet{IP: net.IPv4(10, 9, 0, 0), Mask: net.CIDRMask(16, 32)}, Type: unix.RTN_BLACKHOLE}))
 	must(nl.NeighSet(&netlink.Neigh{LinkIndex: br.Attrs().Index, State: unix.NUD_PERMANENT, IP: net.IPv4(10, 1, 1, 9), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9}}))
 }
+
+// A veth on the node is a namespace's when each end names the other's index; one end alone proves nothing.
+func TestHostVeths(t *testing.T) {
+	s := &Snapshot{Namespaces: []Namespace{
+		{Inode: 1, Node: "node1", Host: true, Links: []Link{{Index: 5, Name: "veth5", Kind: "veth", PeerIndex: 2}, {Index: 6, Name: "veth6", Kind: "veth", PeerIndex: 3}, {Index: 7, Name: "eth0", PeerIndex: 2}}},
+		{Inode: 2, Node: "node2", Host: true, Links: []Link{{Index: 6, Name: "other", Kind: "veth", PeerIndex: 2}}},
+		{Inode: 10, Node: "node1", Links: []Link{{Index: 2, Kind: "veth", PeerIndex: 5}}},
+		{Inode: 11, Node: "node1", Links: []Link{{Index: 2, Kind: "veth", PeerIndex: 6}}}, // veth6 says 3
+		{Inode: 12, Node: "node1", Links: []Link{{Index: 2, Kind: "veth", PeerIndex: 7}}}, // no veth
+		{Inode: 13, Node: "node3", Links: []Link{{Index: 2, Kind: "veth", PeerIndex: 5}}}, // of a node without a host namespace here
+		{Inode: 14, Node: "node2", Links: []Link{{Index: 2, Kind: "veth", PeerIndex: 6}}},
+	}}
+	for inode, want := range map[uint32]string{1: "", 10: "veth5", 11: "", 12: "", 13: "", 14: "other", 99: ""} {
+		got := ""
+		for _, o := range s.HostVeths(inode) {
+			got += o.Link.Name
+		}
+		if got != want {
+			t.Errorf("namespace %d has %q, want %q", inode, got, want)
+		}
+	}
+}

@@ -40,6 +40,28 @@ func (s *Snapshot) OwnersOf(a netip.Addr) []Owner {
 	return out
 }
 
+// HostVeths are the veths in the node's host namespace whose other end is in a namespace: each names the other's index. The indexes of two
+// ends may be those of another pair by chance only if both match, which is no answer.
+func (s *Snapshot) HostVeths(inode uint32) []Owner {
+	n := s.ByInode(inode)
+	if n == nil {
+		return nil
+	}
+	host := s.Host(n.Node)
+	if host == nil || host == n {
+		return nil
+	}
+	var out []Owner
+	for i := range n.Links {
+		inner := &n.Links[i]
+		outer := host.LinkByIndex(inner.PeerIndex)
+		if inner.Kind == "veth" && inner.PeerIndex > 0 && outer != nil && outer.Kind == "veth" && outer.PeerIndex == inner.Index {
+			out = append(out, Owner{host, outer})
+		}
+	}
+	return out
+}
+
 // Host is the host namespace of a node; nil when it is not in the snapshot.
 func (s *Snapshot) Host(node string) *Namespace {
 	if s == nil {

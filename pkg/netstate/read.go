@@ -24,6 +24,8 @@ type Ref struct {
 	Name string
 	Node string
 	Host bool
+	// PodUID is the UID of the pod whose namespace it is, when a process tells.
+	PodUID string
 }
 
 // maxEntries bounds each list of a namespace.
@@ -65,7 +67,7 @@ func (r *reader) unread(what string, err error) {
 }
 
 func readNamespace(ctx context.Context, ref Ref) Namespace {
-	n := Namespace{Name: ref.Name, Node: ref.Node, Host: ref.Host}
+	n := Namespace{Name: ref.Name, Node: ref.Node, Host: ref.Host, PodUID: ref.PodUID}
 	ino, err := netns.Inode(ref.Path)
 	if err != nil {
 		n.Unread = []string{err.Error()}

@@ -20,6 +20,8 @@ type Namespace struct {
 	Name  string `json:"name"`           // name in /run/netns, "pid:N", or "host"
 	Node  string `json:"node,omitempty"` // the node that it belongs to
 	Host  bool   `json:"host,omitempty"` // the node's host namespace
+	// PodUID is the UID of the pod that a process in the namespace belongs to; "" when that is not known.
+	PodUID string `json:"podUid,omitempty"`
 
 	Links     []Link            `json:"links,omitempty"`
 	Routes    []Route           `json:"routes,omitempty"`

@@ -46,8 +46,9 @@ type Renderer interface {
 
 // Options are the settings of a renderer.
 type Options struct {
-	Color bool
-	Width int // columns; 0 for 100
+	Color     bool
+	Width     int  // columns; 0 for 100
+	Addresses bool // show addresses beside Kubernetes names
 }
 
 var formats = map[string]func(io.Writer, Options) Renderer{}

@@ -17,7 +17,7 @@ import (
 
 func init() {
 	register("story", func(w io.Writer, o Options) Renderer {
-		return &story{w: w, pal: palette(o.Color), width: o.Width, seen: map[string]int{}, more: map[int]*repeats{}}
+		return &story{w: w, pal: palette(o.Color), width: o.Width, addresses: o.Addresses, seen: map[string]int{}, more: map[int]*repeats{}}
 	})
 }
 
@@ -26,9 +26,11 @@ type story struct {
 	w     io.Writer
 	pal   palette
 	width int
-	err   error
-	seen  map[string]int   // shape of a way → journey that was told
-	more  map[int]*repeats // journeys that were not told, by the one that they look like
+	// addresses are shown beside names
+	addresses bool
+	err       error
+	seen      map[string]int   // shape of a way → journey that was told
+	more      map[int]*repeats // journeys that were not told, by the one that they look like
 }
 
 // repeats counts journeys that went a way that was told.
@@ -43,16 +45,58 @@ func (s *story) printf(format string, args ...any) {
 }
 
 func (s *story) Start(st Start) error {
-	dst := st.Flow.Dst
-	if a, err := netip.ParseAddr(dst); err == nil && st.Flow.Dport != 0 {
-		dst = netip.AddrPortFrom(a, st.Flow.Dport).String()
-	}
-	s.printf("%s %s\n", s.pal.paint(strong, fmt.Sprintf("%s %s → %s", st.Flow.Proto, st.Flow.Src, dst)),
+	f := &st.Flow
+	s.printf("%s %s\n", s.pal.paint(strong, fmt.Sprintf("%s %s → %s", f.Proto, headed(f.SrcRef, f.Src, 0), headed(f.DstRef, f.Dst, f.Dport))),
 		s.pal.paint(quiet, fmt.Sprintf("on %s, kernel %s, %s", st.Node, st.Kernel, watched(st))))
+	s.endpoints(f)
 	for _, line := range blind(st.Points) {
 		s.printf("%s\n", s.pal.paint(warning, line))
 	}
 	return s.err
+}
+
+// headed is an end of the flow in the first line: there its address always stands beside its name.
+func headed(r *journey.Ref, addr string, port uint16) string {
+	plain := addr
+	if a, err := netip.ParseAddr(addr); err == nil {
+		plain = end(a, port)
+	}
+	if r == nil {
+		return plain
+	}
+	return r.Short(port) + " (" + plain + ")"
+}
+
+// endpoints tells what a Service stands for.
+func (s *story) endpoints(f *verdict.Flow) {
+	const most = 8
+	if f.DstRef == nil || f.Endpoints == nil {
+		return
+	}
+	if len(f.Endpoints) == 0 {
+		s.printf("%s\n", s.pal.paint(warning, f.DstRef.Short(f.Dport)+" has no endpoints"))
+		return
+	}
+	var all []string
+	for _, e := range f.Endpoints[:min(len(f.Endpoints), most)] {
+		text := e.Addr
+		if e.Ref != nil {
+			text = e.Ref.Short(0) + " (" + e.Addr + ")"
+		}
+		if e.Node != "" {
+			text += " on " + e.Node
+		}
+		if !e.Ready {
+			text += ", not ready"
+		}
+		all = append(all, text)
+	}
+	if n := len(f.Endpoints) - most; n > 0 {
+		all = append(all, fmt.Sprintf("%d more", n))
+	}
+	for _, l := range wrap(Escape(f.DstRef.Short(f.Dport)+" stands for "+strings.Join(all, "; ")), s.width) {
+		s.printf("%s\n", s.pal.paint(quiet, l))
+	}
 }
 
 // blind has a line for each reason for which points are not attached.
@@ -153,7 +197,7 @@ func (s *story) tell(j *journey.Journey) {
 	if p.ICMP != "" {
 		what = p.ICMP
 	}
-	title := fmt.Sprintf("#%d %s %s %s → %s", j.ID, j.Direction, strings.TrimSpace(p.Proto+" "+what), end(p.Src, p.Sport), end(p.Dst, p.Dport))
+	title := fmt.Sprintf("#%d %s %s %s → %s", j.ID, j.Direction, strings.TrimSpace(p.Proto+" "+what), s.named(p.SrcRef, p.Src, p.Sport), s.named(p.DstRef, p.Dst, p.Dport))
 	note := fmt.Sprintf("%d bytes", p.Len)
 	if j.Attempt > 1 {
 		note += fmt.Sprintf(", attempt %d", j.Attempt)
@@ -169,6 +213,17 @@ func (s *story) tell(j *journey.Journey) {
 		s.hop(h)
 	}
 	s.ending(j)
+}
+
+// named is an end of a packet by its name, with the address when that was asked for.
+func (s *story) named(r *journey.Ref, a netip.Addr, port uint16) string {
+	switch {
+	case r == nil:
+		return end(a, port)
+	case s.addresses:
+		return r.Short(port) + " (" + end(a, port) + ")"
+	}
+	return r.Short(port)
 }
 
 func end(a netip.Addr, port uint16) string {

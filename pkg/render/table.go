@@ -15,7 +15,7 @@ import (
 
 func init() {
 	register("table", func(w io.Writer, o Options) Renderer {
-		return &table{w: w, pal: palette(o.Color), story: &story{w: w, pal: palette(o.Color), width: o.Width}}
+		return &table{w: w, pal: palette(o.Color), story: &story{w: w, pal: palette(o.Color), width: o.Width, addresses: o.Addresses}}
 	})
 }
 

@@ -48,7 +48,7 @@ func insertFailed(d *dropAt) *Finding {
 	if ct := d.h.CT; ct != nil && has(ct.Status, statusSrcNAT) || sourceTranslated(d) {
 		t := d.tuple()
 		f.Cause, f.Confidence = "snat-ports-exhausted", Confirmed
-		f.Summary = fmt.Sprintf("no source port is left on %s for connections to %s: %s", place(d.h), endpoint(t.Dst, t.Dport), "SNAT found no free one")
+		f.Summary = fmt.Sprintf("no source port is left on %s for connections to %s: %s", place(d.h), d.who(t.Dst, t.Dport), "SNAT found no free one")
 		f.Fix = append(f.Fix, in(d.h, fmt.Sprintf("conntrack -L -d %s | wc -l: connections to this destination", t.Dst)), "use more node addresses, a wider range of ports (--to-ports, --random-fully), or keep connections open")
 	}
 	return f
@@ -79,7 +79,7 @@ func conntrackInvalid(d *dropAt) *Finding {
 		return nil
 	}
 	f := &Finding{Layer: Service, Cause: "conntrack-invalid", Confidence: Likely,
-		Summary:  fmt.Sprintf("conntrack on %s calls %s INVALID, and a rule in %s drops it", place(d.h), packetName(&d.j.Packet, d.tuple()), d.h.Hook),
+		Summary:  fmt.Sprintf("conntrack on %s calls %s INVALID, and a rule in %s drops it", place(d.h), d.packetName(), d.h.Hook),
 		Evidence: lines("conntrack knows no connection to which the packet could belong", why(ct), ruleEvidence(d.h.Rule)),
 		Fix: []string{in(d.h, "does the other direction pass another node or skip conntrack (asymmetric route, NOTRACK)? conntrack -L; conntrack -S: invalid"),
 			in(d.h, "out of window: sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1")}}
@@ -105,7 +105,7 @@ func ipvsNoServer(d *dropAt) *Finding {
 	if !seen {
 		return nil
 	}
-	to := endpoint(d.tuple().Dst, d.tuple().Dport)
+	to := d.who(d.tuple().Dst, d.tuple().Dport)
 	return &Finding{Layer: Service, Cause: "no-endpoints", Confidence: Confirmed,
 		Summary:  fmt.Sprintf("IPVS on %s has no real server for %s: the Service has no ready endpoints", place(d.h), to),
 		Evidence: []string{"the packet reached ip_vs_leave, where IPVS gives up"},

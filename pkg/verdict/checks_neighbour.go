@@ -24,7 +24,7 @@ func neighbourFailed(d *dropAt) *Finding {
 	switch {
 	case d.h.Outer != nil:
 		f.Layer, f.Cause = Underlay, "underlay-neighbour-failed"
-		f.Summary = fmt.Sprintf("%s cannot reach the other node %s: it does not answer ARP", place(d.h), d.h.Outer.Dst)
+		f.Summary = fmt.Sprintf("%s cannot reach the other node %s: it does not answer ARP", place(d.h), d.who(d.h.Outer.Dst, 0))
 		f.Fix = []string{fmt.Sprintf("is the node %s up, in this network, and still at this address? %s", d.h.Outer.Dst, in(d.h, "ip neigh show dev "+d.h.Dev))}
 		return f
 	case d.h.DevKind == "vxlan":

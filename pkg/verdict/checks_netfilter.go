@@ -30,7 +30,7 @@ func hostFirewallDropsTunnel(d *dropAt) *Finding {
 	}
 	f := &Finding{
 		Layer: Underlay, Cause: "host-firewall-drops-tunnel", Confidence: Likely,
-		Summary:  fmt.Sprintf("%s's firewall drops %s %s → %s in %s", place(d.h), tunnel, o.Src, endpoint(o.Dst, o.Dport), d.h.Hook),
+		Summary:  fmt.Sprintf("%s's firewall drops %s %s → %s in %s", place(d.h), tunnel, d.who(o.Src, 0), d.who(o.Dst, o.Dport), d.h.Hook),
 		Evidence: lines(ruleEvidence(d.h.Rule), "the packet inside was not looked at: it never left the tunnel's packet"),
 		Fix:      []string{in(d.h, fmt.Sprintf("iptables -I %s %s -s %s -j ACCEPT (or the same in the firewall's own configuration: allow %s between the nodes)", d.h.Hook, match, o.Src, allow))},
 	}
@@ -52,7 +52,7 @@ func noEndpoints(d *dropAt) *Finding {
 	case strings.HasSuffix(r.Comment, "has no endpoints"):
 		return &Finding{
 			Layer: Service, Cause: "no-endpoints", Confidence: Confirmed,
-			Summary:  fmt.Sprintf("Service %s has no ready endpoints: kube-proxy rejects %s", name, endpoint(d.tuple().Dst, d.tuple().Dport)),
+			Summary:  fmt.Sprintf("Service %s has no ready endpoints: kube-proxy rejects %s", name, d.who(d.tuple().Dst, d.tuple().Dport)),
 			Evidence: lines(fmt.Sprintf("kube-proxy's rule says %q", r.Comment), ruleEvidence(r)),
 			Fix: []string{fmt.Sprintf("kubectl get endpointslices -n %s -l kubernetes.io/service-name=%s -o wide", svc.Namespace, svc.Name),
 				fmt.Sprintf("kubectl describe service -n %s %s, then compare its selector and targetPort with the pods' labels, readiness and port names", svc.Namespace, svc.Name)},
@@ -81,8 +81,8 @@ func networkPolicy(d *dropAt) *Finding {
 	t := d.tuple()
 	f := &Finding{
 		Layer: Application, Cause: cause, Confidence: Confirmed,
-		Summary:  fmt.Sprintf("a NetworkPolicy %s %s → %s: %s's chain %s on %s", verb, t.Src, endpoint(t.Dst, t.Dport), r.Owner, r.Chain, place(d.h)),
-		Evidence: lines(ruleEvidence(r)),
+		Summary:  fmt.Sprintf("a NetworkPolicy %s %s → %s: %s's chain %s on %s", verb, d.who(t.Src, 0), d.who(t.Dst, t.Dport), r.Owner, r.Chain, place(d.h)),
+		Evidence: lines(ruleEvidence(r), policyEvidence(d)),
 		Fix: []string{fmt.Sprintf("kubectl get networkpolicy -A, and allow %s to reach port %d of the pod %s", t.Src, t.Dport, t.Dst),
 			in(d.h, fmt.Sprintf("%s -L %s -vn shows which rule counts", strings.TrimSuffix(r.Backend, "-legacy")+pick(strings.HasSuffix(r.Backend, "-legacy"), "-legacy", ""), r.Chain))},
 	}
@@ -90,6 +90,22 @@ func networkPolicy(d *dropAt) *Finding {
 		f.Confidence = Likely
 	}
 	return f
+}
+
+// policyEvidence compares the drop with what the NetworkPolicies say; when they allow the connection, the rules are not those of now.
+func policyEvidence(d *dropAt) string {
+	if d.in.Policies == nil {
+		return ""
+	}
+	t := d.tuple()
+	why, allowed := d.in.Policies(d.j.Packet.Proto, t.Src, t.Dst, t.Dport)
+	switch {
+	case why == "":
+		return ""
+	case allowed:
+		return "the NetworkPolicies of the API allow it (" + why + "): the CNI plugin's rules are older than they, or it understands them in another way"
+	}
+	return "the NetworkPolicies of the API deny it: " + why
 }
 
 // forwardPolicyDrop: nothing accepted the packet and the policy of FORWARD is DROP.
@@ -101,7 +117,7 @@ func forwardPolicyDrop(d *dropAt) *Finding {
 	tool := r.Backend
 	return &Finding{
 		Layer: PodNetwork, Cause: "forward-policy-drop", Confidence: Confirmed,
-		Summary:  fmt.Sprintf("%s does not forward pod packets: policy DROP of chain FORWARD (%s), and no rule accepted %s → %s", place(d.h), tool, d.tuple().Src, d.tuple().Dst),
+		Summary:  fmt.Sprintf("%s does not forward pod packets: policy DROP of chain FORWARD (%s), and no rule accepted %s → %s", place(d.h), tool, d.who(d.tuple().Src, 0), d.who(d.tuple().Dst, 0)),
 		Evidence: lines(ruleEvidence(r)),
 		Fix: []string{in(d.h, tool+" -P FORWARD ACCEPT, or let the CNI plugin write its accepting rules again (restart its pod on this node)"),
 			"find what set the policy: Docker does when it starts"},
@@ -124,7 +140,7 @@ func netfilterDrop(d *dropAt) *Finding {
 	}
 	f := &Finding{
 		Layer: layer, Cause: "netfilter-drop", Confidence: Likely,
-		Summary:  fmt.Sprintf("netfilter %s %s %s in %s", pick(d.h.Verdict == "reject", "rejects", "drops"), packetName(&d.j.Packet, d.tuple()), on(d.h), d.h.Hook),
+		Summary:  fmt.Sprintf("netfilter %s %s %s in %s", pick(d.h.Verdict == "reject", "rejects", "drops"), d.packetName(), on(d.h), d.h.Hook),
 		Evidence: lines(ruleEvidence(d.h.Rule)),
 		Fix:      []string{in(d.h, "iptables-save -c; nft list ruleset; look for the rule in "+d.h.Hook)},
 	}

@@ -36,7 +36,7 @@ func noSocket(d *dropAt) *Finding {
 		return replyWithoutSocket(d)
 	}
 	t := d.tuple()
-	port := endpoint(t.Dst, t.Dport)
+	port := d.who(t.Dst, t.Dport)
 	f := &Finding{Layer: Application, Cause: "not-listening", Confidence: Likely, Outcome: Rejected}
 	switch {
 	case d.h.Outer != nil:
@@ -88,7 +88,7 @@ func replyWithoutSocket(d *dropAt) *Finding {
 			Fix:     []string{"look for what makes the answer slow: the times of the hops show where it waited"}}
 	}
 	f := &Finding{Layer: PodNetwork, Cause: "bridge-netfilter-off", Confidence: Likely, Outcome: Dropped,
-		Summary: fmt.Sprintf("the answer reaches %s from %s instead of %s: its address was not translated back", place(d.h), endpoint(t.Src, t.Sport), endpoint2(d.in)),
+		Summary: fmt.Sprintf("the answer reaches %s from %s instead of %s: its address was not translated back", place(d.h), d.who(t.Src, t.Sport), d.in.flowDst()),
 		Fix:     []string{in(d.h, "on its node: modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1")}}
 	if host := d.in.snapshot().Host(d.h.Node); host != nil && host.Sysctls["net.bridge.bridge-nf-call-iptables"] == "0" {
 		f.Confidence = Confirmed
@@ -122,7 +122,7 @@ func socketBufferFull(d *dropAt) *Finding {
 		return nil
 	}
 	f := &Finding{Layer: Application, Cause: "socket-buffer-full", Confidence: Likely,
-		Summary: fmt.Sprintf("the receive buffer of %s is full: the application does not read fast enough", endpoint(d.tuple().Dst, d.tuple().Dport)),
+		Summary: fmt.Sprintf("the receive buffer of %s is full: the application does not read fast enough", d.who(d.tuple().Dst, d.tuple().Dport)),
 		Fix:     []string{in(d.h, "ss -ulnm shows the buffer and the drops (d) of the socket; give the application more CPU or a larger SO_RCVBUF")}}
 	if d.tuple().Dport == 53 {
 		f.Layer = DNS
@@ -172,7 +172,7 @@ func acceptQueueFull(d *dropAt) *Finding {
 	if d.h.Step != "accept-queue-full" {
 		return nil
 	}
-	to := endpoint(d.tuple().Dst, d.tuple().Dport)
+	to := d.who(d.tuple().Dst, d.tuple().Dport)
 	return &Finding{Layer: Application, Cause: "accept-queue-full", Confidence: Confirmed, Outcome: Dropped,
 		Summary:  fmt.Sprintf("the application on %s does not accept connections: its accept queue is full %s", to, on(d.h)),
 		Evidence: []string{"at the listening socket " + d.h.Why},

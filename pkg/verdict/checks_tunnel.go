@@ -24,7 +24,7 @@ func fdbEntryMissing(d *dropAt) *Finding {
 	}
 	f := &Finding{
 		Layer: PodNetwork, Cause: "fdb-entry-missing", Confidence: Likely,
-		Summary: fmt.Sprintf("%s's tunnel %s does not know the node that has %s", place(d.h), d.h.Dev, d.tuple().Dst),
+		Summary: fmt.Sprintf("%s's tunnel %s does not know the node that has %s", place(d.h), d.h.Dev, d.who(d.tuple().Dst, 0)),
 		Fix:     []string{in(d.h, "bridge fdb show dev "+d.h.Dev), "the CNI agent (flanneld, calico-node) writes an entry for each node: restart it on this node and look at its log"},
 	}
 	r := d.lastRoute()
@@ -132,7 +132,7 @@ func tunnelLost(in *Input) *Finding {
 	o := h.Outer
 	f := &Finding{
 		Outcome: Lost, Layer: Underlay, Cause: "tunnel-lost-in-fabric", Confidence: Likely, Journey: j.ID, Hop: len(j.Hops) - 1,
-		Summary:  fmt.Sprintf("VXLAN packets leave %s for %s and do not arrive", place(h), endpoint(o.Dst, o.Dport)),
+		Summary:  fmt.Sprintf("VXLAN packets leave %s for %s and do not arrive", place(h), in.who("udp", o.Dst, o.Dport)),
 		Evidence: []string{fmt.Sprintf("kernel: %d packets left %s at %s inside udp %s → %s; no drop was reported", len(gone), place(h), h.Dev, o.Src, endpoint(o.Dst, o.Dport))},
 		Fix: []string{fmt.Sprintf("allow udp/%d between the nodes in security groups, network ACLs and firewalls between them", o.Dport),
 			fmt.Sprintf("on both nodes: tcpdump -ni %s udp port %d", h.Dev, o.Dport)},

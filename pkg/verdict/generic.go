@@ -38,7 +38,7 @@ func generic(d *dropAt) Finding {
 	why := pick(d.reason() != "" && d.reason() != "NOT_SPECIFIED", "reason "+d.reason(), "the kernel gives no reason")
 	return Finding{
 		Layer: layer, Cause: stage + "-drop",
-		Summary:    fmt.Sprintf("%s was dropped %s in %s (%s)", packetName(&d.j.Packet, d.tuple()), on(d.h), pick(loc != "", loc, "the kernel"), why),
+		Summary:    fmt.Sprintf("%s was dropped %s in %s (%s)", d.packetName(), on(d.h), pick(loc != "", loc, "the kernel"), why),
 		Evidence:   lines(ruleEvidence(d.h.Rule), stackEvidence(d.h)),
 		Fix:        []string{fmt.Sprintf("look at what %s does %s: no known failure fits this place and reason", pick(loc != "", loc, "the dropping function"), on(d.h))},
 		Confidence: Likely,
@@ -68,8 +68,8 @@ func delivered(in *Input) Finding {
 			replies++
 		}
 	}
-	to := endpoint2(in)
-	f.Summary = fmt.Sprintf("%s reaches %s and the answer comes back", in.Flow.Src, to)
+	to := in.flowDst()
+	f.Summary = fmt.Sprintf("%s reaches %s and the answer comes back", in.flowSrc(), to)
 	f.Evidence = lines(fmt.Sprintf("%d packets of the request and %d of the reply were followed to their socket", requests, replies), translation(in))
 	if requests == 0 && replies == 0 {
 		f.Confidence = Likely
@@ -78,23 +78,14 @@ func delivered(in *Input) Finding {
 	return f
 }
 
-func endpoint2(in *Input) string {
-	if in.Flow.Dport != 0 {
-		if strings.Contains(in.Flow.Dst, ":") {
-			return fmt.Sprintf("[%s]:%d", in.Flow.Dst, in.Flow.Dport)
-		}
-		return fmt.Sprintf("%s:%d", in.Flow.Dst, in.Flow.Dport)
-	}
-	return in.Flow.Dst
-}
-
 // translation tells which endpoint a Service's address became.
 func translation(in *Input) string {
 	for i := range in.Journeys {
 		for k := range in.Journeys[i].Hops {
 			if h := &in.Journeys[i].Hops[k]; h.NAT != nil && h.NAT.Type == "dnat" && !h.NAT.Undo {
-				s := fmt.Sprintf("%s was translated to %s %s", h.NAT.From, h.NAT.To, on(h))
-				if h.Ref != nil {
+				proto := in.Journeys[i].Packet.Proto
+				s := fmt.Sprintf("%s was translated to %s %s", in.text(proto, h.NAT.From), in.text(proto, h.NAT.To), on(h))
+				if h.Ref != nil && !strings.Contains(s, h.Ref.String()) {
 					s += " for " + h.Ref.String()
 				}
 				return s
@@ -107,7 +98,7 @@ func translation(in *Input) string {
 // undropped is the finding when nothing was dropped and no check knows better.
 func undropped(in *Input) Finding {
 	if len(in.Journeys) == 0 {
-		f := Finding{Outcome: Unseen, Hop: -1, Confidence: Inconclusive, Summary: fmt.Sprintf("no packet from %s to %s was seen on this node", in.Flow.Src, endpoint2(in)),
+		f := Finding{Outcome: Unseen, Hop: -1, Confidence: Inconclusive, Summary: fmt.Sprintf("no packet from %s to %s was seen on this node", in.flowSrc(), in.flowDst()),
 			Evidence: in.Similar, Fix: []string{"send traffic with --probe, or run nettrace on the node of the sender"}}
 		if in.Probe != nil {
 			f.Fix = []string{"the probe did not leave its socket: look at the routes of its namespace"}

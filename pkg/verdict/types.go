@@ -3,6 +3,8 @@
 package verdict
 
 import (
+	"net/netip"
+
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 	"github.com/nettrace-io/nettrace/pkg/probe"
@@ -50,6 +52,10 @@ type Input struct {
 	After    *netstate.Snapshot
 	Probe    *probe.Result // nil when no probe was sent
 	Lost     uint64        // events lost over the whole run
+	// Name puts an address, with its port unless that is 0, into Kubernetes words; "" for one without a name. nil: there are no names.
+	Name func(proto string, a netip.Addr, port uint16) string
+	// Policies says what the NetworkPolicies of the API make of a connection, in a sentence; "" when they are not known. nil: there are none.
+	Policies func(proto string, src, dst netip.Addr, port uint16) (sentence string, allowed bool)
 	// Similar is traffic that almost matched, for a run that saw nothing: one sentence each.
 	Similar []string
 }
@@ -63,6 +69,16 @@ type Flow struct {
 	Sport  uint16       `json:"sport,omitempty"`
 	SrcRef *journey.Ref `json:"srcRef,omitempty"`
 	DstRef *journey.Ref `json:"dstRef,omitempty"`
+	// Endpoints are what the destination stands for when it is a Service; absent when that is not known, empty when there are none.
+	Endpoints []Endpoint `json:"endpoints,omitzero"`
+}
+
+// Endpoint is one address that a Service stands for.
+type Endpoint struct {
+	Addr  string       `json:"addr"` // address:port
+	Ref   *journey.Ref `json:"ref,omitempty"`
+	Node  string       `json:"node,omitempty"`
+	Ready bool         `json:"ready"`
 }
 
 // Finding is what one check concluded.

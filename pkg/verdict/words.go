@@ -39,8 +39,54 @@ func endpoint(a netip.Addr, port uint16) string {
 	return netip.AddrPortFrom(a, port).String()
 }
 
+// who is an address with its Kubernetes name in front, when it has one: "svc/shop/web:http (10.96.0.80:80)".
+func (in *Input) who(proto string, a netip.Addr, port uint16) string {
+	plain := endpoint(a, port)
+	if in.Name == nil {
+		return plain
+	}
+	if n := in.Name(proto, a, port); n != "" {
+		return n + " (" + plain + ")"
+	}
+	return plain
+}
+
+// text is the same for "address:port" or "address".
+func (in *Input) text(proto, s string) string {
+	if p, err := netip.ParseAddrPort(s); err == nil {
+		return in.who(proto, p.Addr(), p.Port())
+	}
+	if a, err := netip.ParseAddr(s); err == nil {
+		return in.who(proto, a, 0)
+	}
+	return s
+}
+
+// who is the same for an end of the packet at a drop.
+func (d *dropAt) who(a netip.Addr, port uint16) string {
+	return d.in.who(d.j.Packet.Proto, a, port)
+}
+
+// flowDst and flowSrc name the ends that were asked for.
+func (in *Input) flowDst() string {
+	a, err := netip.ParseAddr(in.Flow.Dst)
+	if err != nil {
+		return in.Flow.Dst
+	}
+	return in.who(in.Flow.Proto, a, in.Flow.Dport)
+}
+
+func (in *Input) flowSrc() string {
+	a, err := netip.ParseAddr(in.Flow.Src)
+	if err != nil {
+		return in.Flow.Src
+	}
+	return in.who(in.Flow.Proto, a, 0)
+}
+
 // packetName is "SYN 10.0.0.1:1234 → 10.0.0.2:80".
-func packetName(p *journey.Packet, t journey.Tuple) string {
+func (d *dropAt) packetName() string {
+	p, t := &d.j.Packet, d.tuple()
 	what := p.Proto
 	if p.Flags != "" {
 		what = p.Flags
@@ -48,15 +94,15 @@ func packetName(p *journey.Packet, t journey.Tuple) string {
 	if p.ICMP != "" {
 		what = "ICMP " + p.ICMP
 	}
-	return fmt.Sprintf("%s %s → %s", what, endpoint(t.Src, t.Sport), endpoint(t.Dst, t.Dport))
+	return fmt.Sprintf("%s %s → %s", what, d.who(t.Src, t.Sport), d.who(t.Dst, t.Dport))
 }
 
 // dropEvidence is the kernel's own account of a drop.
 func dropEvidence(d *dropAt) string {
 	h := d.h
-	s := fmt.Sprintf("kernel: %s dropped %s", pick(h.Location != "", h.Location, "it"), packetName(&d.j.Packet, d.tuple()))
+	s := fmt.Sprintf("kernel: %s dropped %s", pick(h.Location != "", h.Location, "it"), d.packetName())
 	if h.Outer != nil {
-		s += fmt.Sprintf(" inside %s → %s", endpoint(h.Outer.Src, h.Outer.Sport), endpoint(h.Outer.Dst, h.Outer.Dport))
+		s += fmt.Sprintf(" inside %s → %s", d.who(h.Outer.Src, h.Outer.Sport), d.who(h.Outer.Dst, h.Outer.Dport))
 	}
 	s += " " + on(h)
 	if h.Dev != "" {

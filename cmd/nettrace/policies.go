@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"net/netip"
+
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta/policy"
+)
+
+// policies says what the NetworkPolicies that are known make of a connection, in one sentence; "" when they, or the pods, are not known.
+func (l *labeller) policies(proto string, src, dst netip.Addr, port uint16) (sentence string, allowed bool) {
+	if l.index == nil || len(l.objs.Policies) == 0 {
+		return "", false
+	}
+	f := policy.Flow{Src: l.policyEnd(src), Dst: l.policyEnd(dst), Proto: proto, Port: port}
+	if f.Src.Pod == nil && f.Dst.Pod == nil {
+		return "", false
+	}
+	all := make([]policy.Policy, 0, len(l.objs.Policies))
+	for _, p := range l.objs.Policies {
+		all = append(all, policy.Policy{Namespace: p.Namespace, Name: p.Name, Spec: p.Spec})
+	}
+	d := policy.Evaluate(all, f)
+	switch {
+	case !d.Egress.Allowed:
+		return d.Egress.Why, false
+	case !d.Ingress.Allowed:
+		return d.Ingress.Why, false
+	case d.Ingress.Isolated:
+		return d.Ingress.Why, true
+	}
+	return d.Egress.Why, true
+}
+
+// policyEnd is an end of a connection as policies see it.
+func (l *labeller) policyEnd(a netip.Addr) policy.End {
+	e := policy.End{Addr: a}
+	h := l.index.Addr(a)
+	if h.Pod == nil {
+		if h.Node != nil {
+			e.Node = h.Node.Name
+		} else {
+			e.Node = l.hosts[a]
+		}
+		return e
+	}
+	e.Pod = policyPod(h.Pod)
+	if ns := l.index.Namespace(h.Pod.Namespace); ns != nil {
+		e.NamespaceLabels = ns.Labels
+	} else { // the API server gives every namespace the label of its name
+		e.NamespaceLabels = map[string]string{"kubernetes.io/metadata.name": h.Pod.Namespace}
+	}
+	return e
+}
+
+func policyPod(p *k8smeta.Pod) *policy.Pod {
+	out := &policy.Pod{Namespace: p.Namespace, Name: p.Name, Node: p.Node, Labels: p.Labels, HostNetwork: p.HostNetwork}
+	for _, c := range p.Ports {
+		out.Ports = append(out.Ports, policy.Port{Name: c.Name, Proto: c.Proto, Port: c.Port})
+	}
+	return out
+}

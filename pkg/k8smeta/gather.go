@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package k8smeta
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+)
+
+// Question is what a flow needs to know of a cluster.
+type Question struct {
+	Src, Dst *Name        // nil when they are no Kubernetes names
+	Addrs    []netip.Addr // ends that are addresses
+	Nodes    []string     // whose pods are local here; at most two
+}
+
+// Gather asks an API server what a flow needs, with few requests: the named objects, a Service's slices, the pods of this node, the nodes
+// on the way, and the policies of the namespaces. The requests that do not wait for one another run side by side. What was not found is
+// missing in the answer, and a name that was not found brings its namespace's names, for near matches.
+func Gather(ctx context.Context, a *API, q Question) Objects {
+	g := &gathering{ctx: ctx, a: a}
+	for _, n := range q.Nodes[:min(len(q.Nodes), 2)] {
+		g.ask(func() (Objects, bool) { return a.PodsOn(ctx, n) })
+		g.ask(func() (Objects, bool) { return a.Node(ctx, n) })
+	}
+	g.named(q.Src, true)
+	g.named(q.Dst, false)
+	for _, ip := range q.Addrs {
+		g.ask(func() (Objects, bool) { return g.at(ip) })
+	}
+	first := g.wait()
+	g.behind(first, q.Nodes)
+	return first.Merge(g.wait())
+}
+
+// gathering runs requests and keeps their answers in the order in which they were asked.
+type gathering struct {
+	ctx   context.Context
+	a     *API
+	wg    sync.WaitGroup
+	parts []*Objects
+}
+
+func (g *gathering) ask(f func() (Objects, bool)) {
+	part := &Objects{}
+	g.parts = append(g.parts, part)
+	g.wg.Go(func() { *part, _ = f() })
+}
+
+func (g *gathering) wait() Objects {
+	g.wg.Wait()
+	var all Objects
+	for _, p := range g.parts {
+		all = all.Merge(*p)
+	}
+	g.parts = nil
+	return all
+}
+
+// named asks for what a name means.
+func (g *gathering) named(n *Name, source bool) {
+	if n == nil {
+		return
+	}
+	a, ctx := g.a, g.ctx
+	g.ask(func() (Objects, bool) {
+		switch n.Kind {
+		case "node":
+			return a.Node(ctx, n.Name)
+		case "addr":
+			return a.PodsAt(ctx, n.Addr)
+		case "svc":
+			return g.service(n)
+		case "pod", "any":
+			if o, ok := a.Pod(ctx, n.Namespace, n.Name); ok {
+				return o, true
+			}
+			if n.Kind == "any" && !source {
+				return g.service(n)
+			}
+		}
+		return a.PodsIn(ctx, n.Namespace) // pods of a controller, or near matches
+	})
+	g.ask(func() (Objects, bool) {
+		if n.Namespace == "" {
+			return Objects{}, false
+		}
+		return a.Policies(ctx, n.Namespace)
+	})
+}
+
+// service asks for a Service and its slices, or else for what its namespace has.
+func (g *gathering) service(n *Name) (Objects, bool) {
+	o, ok := g.a.Service(g.ctx, n.Namespace, n.Name)
+	if !ok {
+		o, _ = g.a.ServicesIn(g.ctx, n.Namespace)
+		if n.Kind == "any" {
+			p, _ := g.a.PodsIn(g.ctx, n.Namespace)
+			o = o.Merge(p)
+		}
+		return o, false
+	}
+	s, _ := g.a.Slices(g.ctx, n.Namespace, n.Name)
+	return o.Merge(s), true
+}
+
+// at asks who has an address.
+func (g *gathering) at(ip netip.Addr) (Objects, bool) {
+	if o, ok := g.a.PodsAt(g.ctx, ip); ok && len(o.Pods) > 0 {
+		return o, true
+	}
+	o, ok := g.a.ServicesAt(g.ctx, ip)
+	for _, s := range o.Services {
+		sl, _ := g.a.Slices(g.ctx, s.Namespace, s.Name)
+		o = o.Merge(sl)
+	}
+	return o, ok
+}
+
+// behind asks for the nodes that the first answers name and that are not known: at most two, the sender's and an endpoint's.
+func (g *gathering) behind(o Objects, known []string) {
+	seen := map[string]bool{"": true}
+	for _, n := range known {
+		seen[n] = true
+	}
+	asked := 0
+	want := func(node string) {
+		if !seen[node] && asked < 2 {
+			seen[node] = true
+			asked++
+			g.ask(func() (Objects, bool) { return g.a.Node(g.ctx, node) })
+		}
+	}
+	for _, sl := range o.Slices {
+		for _, e := range sl.Endpoints {
+			want(e.Node)
+		}
+	}
+	for _, p := range o.Pods {
+		want(p.Node)
+	}
+}
+
+// GatherAddrs asks who has addresses that a trace came across.
+func GatherAddrs(ctx context.Context, a *API, ips []netip.Addr) Objects {
+	g := &gathering{ctx: ctx, a: a}
+	for _, ip := range ips {
+		g.ask(func() (Objects, bool) { return g.at(ip) })
+	}
+	return g.wait()
+}
+
+// Merge adds objects; of two with one name the later one stays, in the place of the first.
+func (o Objects) Merge(more Objects) Objects {
+	return Objects{
+		Pods:       mergeBy(o.Pods, more.Pods, func(p *Pod) key { return key{p.Namespace, p.Name + "/" + p.UID} }),
+		Services:   mergeBy(o.Services, more.Services, func(s *Service) key { return key{s.Namespace, s.Name} }),
+		Slices:     mergeBy(o.Slices, more.Slices, func(s *EndpointSlice) key { return key{s.Namespace, s.Name} }),
+		Nodes:      mergeBy(o.Nodes, more.Nodes, func(n *Node) key { return key{"", n.Name} }),
+		Namespaces: mergeBy(o.Namespaces, more.Namespaces, func(n *Namespace) key { return key{"", n.Name} }),
+		Policies:   mergeBy(o.Policies, more.Policies, func(p *Policy) key { return key{p.Namespace, p.Name} }),
+	}
+}
+
+func mergeBy[T any](a, b []T, of func(*T) key) []T {
+	if len(b) == 0 {
+		return a
+	}
+	at := make(map[key]int, len(a)+len(b))
+	out := make([]T, 0, len(a)+len(b))
+	for _, list := range [][]T{a, b} {
+		for i := range list {
+			k := of(&list[i])
+			if have, ok := at[k]; ok {
+				out[have] = list[i]
+				continue
+			}
+			at[k] = len(out)
+			out = append(out, list[i])
+		}
+	}
+	return out
+}
+
+// Empty reports that nothing is known.
+func (o *Objects) Empty() bool {
+	return len(o.Pods) == 0 && len(o.Services) == 0 && len(o.Slices) == 0 && len(o.Nodes) == 0 && len(o.Namespaces) == 0 && len(o.Policies) == 0
+}

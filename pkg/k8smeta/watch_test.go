@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package k8smeta
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nettrace-io/nettrace/internal/apitest"
+)
+
+// clock is a time that a test moves.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// watching is a Watcher of a server, after its first lists.
+func watching(t *testing.T, s *apitest.Server, o WatchOptions) (*Watcher, *clock) {
+	t.Helper()
+	c := &clock{now: noon}
+	o.Now, o.Kubeconfig = c.Now, kubeconfig(t, s)
+	w, err := Watch(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := w.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return w, c
+}
+
+// until asks the index, a second of its time later each time, until something is so.
+func until(t *testing.T, w *Watcher, c *clock, what string, so func(*Index) bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !so(w.Index()); {
+		if time.Now().After(end) {
+			t.Fatalf("%s: never", what)
+		}
+		c.add(time.Second)
+		time.Sleep(time.Millisecond) // the server's event is on its way
+	}
+}
+
+func newPod(name, uid, ip string) *corev1.Pod {
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(uid)}, Spec: corev1.PodSpec{NodeName: "node1"},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip}}
+}
+
+func TestWatchFollowsChanges(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	w, c := watching(t, s, WatchOptions{})
+	x := w.Index()
+	if counts(x.Objects()) != "4 7 7 2 4 0" || x.Addr(addr("10.244.1.10")).Pod == nil {
+		t.Fatalf("the first lists: %s", counts(x.Objects()))
+	}
+	if w.Index() != x {
+		t.Error("nothing changed, and it is built again")
+	}
+	s.Put(newPod("new", "1", "10.244.1.50"))
+	until(t, w, c, "a new pod", func(x *Index) bool { return x.Addr(addr("10.244.1.50")).Pod != nil })
+	s.Put(newPod("new", "1", "10.244.1.51"))
+	until(t, w, c, "its new address", func(x *Index) bool { return x.Addr(addr("10.244.1.51")).Pod != nil })
+	if x := w.Index(); x.Addr(addr("10.244.1.50")).Pod != nil {
+		t.Error("it has its old address")
+	}
+	if x.Addr(addr("10.244.1.50")).Pod != nil {
+		t.Error("an index changed after it was built")
+	}
+}
+
+// A deleted pod is named for five minutes, with the time since; then it is forgotten.
+func TestDeletedPodsAreRemembered(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	p := newPod("doomed", "1", "10.244.1.60")
+	s.Put(p)
+	w, c := watching(t, s, WatchOptions{})
+	s.Delete(p)
+	until(t, w, c, "the pod's end", func(x *Index) bool { return x.Addr(addr("10.244.1.60")).Pod == nil })
+	former := w.Index().Addr(addr("10.244.1.60")).Former
+	if former == nil || former.Name != "doomed" || former.Deleted.IsZero() {
+		t.Fatalf("%+v", former)
+	}
+	gone := former.Deleted
+	// its address is another pod's soon
+	s.Put(newPod("heir", "2", "10.244.1.60"))
+	until(t, w, c, "the heir", func(x *Index) bool { return x.Addr(addr("10.244.1.60")).Pod != nil })
+	if h := w.Index().Addr(addr("10.244.1.60")); h.Pod.Name != "heir" || h.Former == nil || h.Former.Name != "doomed" {
+		t.Errorf("%+v", h)
+	}
+	c.add(gone.Add(KeepDeleted - time.Second).Sub(c.Now()))
+	if w.Index().Addr(addr("10.244.1.60")).Former == nil {
+		t.Error("forgotten before five minutes")
+	}
+	c.add(KeepDeleted)
+	if h := w.Index().Addr(addr("10.244.1.60")); h.Former != nil || h.Pod == nil {
+		t.Errorf("after five minutes: %+v", h)
+	}
+}
+
+// The server restarts: watches are made again, what changed meanwhile is seen, and what went meanwhile is remembered as deleted.
+func TestWatchesReconnect(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	p := newPod("doomed", "1", "10.244.1.60")
+	s.Put(p)
+	w, c := watching(t, s, WatchOptions{})
+	for end := time.Now().Add(time.Minute); s.Watches() < 6; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d watches", s.Watches())
+		}
+	}
+	s.Stop()
+	s.Delete(p)
+	s.Put(newPod("meanwhile", "2", "10.244.1.61"))
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, c, "what changed meanwhile", func(x *Index) bool { return x.Addr(addr("10.244.1.61")).Pod != nil })
+	until(t, w, c, "what went meanwhile", func(x *Index) bool { return x.Addr(addr("10.244.1.60")).Pod == nil })
+	if h := w.Index().Addr(addr("10.244.1.60")); h.Former == nil || h.Former.Name != "doomed" {
+		t.Errorf("%+v", h)
+	}
+	s.Put(newPod("later", "3", "10.244.1.62"))
+	until(t, w, c, "what comes after it", func(x *Index) bool { return x.Addr(addr("10.244.1.62")).Pod != nil })
+}
+
+// A StatefulSet's pod is made again under its name while nobody looked.
+func TestAPodIsReplacedUnderItsName(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	s.Put(newPod("db-0", "1", "10.244.1.70"))
+	w, c := watching(t, s, WatchOptions{})
+	s.Put(newPod("db-0", "2", "10.244.1.71"))
+	until(t, w, c, "the new one", func(x *Index) bool { return x.Addr(addr("10.244.1.71")).Pod != nil })
+	if h := w.Index().Addr(addr("10.244.1.70")); h.Pod != nil || h.Former == nil || h.Former.UID != "1" {
+		t.Errorf("%+v", h)
+	}
+	if p := w.Index().Pod("shop", "db-0"); p == nil || p.UID != "2" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestWatchOneNode(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	w, _ := watching(t, s, WatchOptions{Node: "node1"})
+	if got := len(w.Index().Objects().Pods); got != 2 {
+		t.Errorf("%d pods of node1", got)
+	}
+	for _, r := range s.Requests() {
+		if strings.Contains(r, "/pods?") && !strings.Contains(r, "fieldSelector=spec.nodeName%3Dnode1") {
+			t.Errorf("%s", r)
+		}
+	}
+}
+
+func TestWatchWithoutPermission(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	s.Deny("networkpolicies", http.StatusForbidden)
+	said := make(chan string, 100)
+	w, c := watching(t, s, WatchOptions{Say: func(m string) { said <- m }})
+	if got := <-said; got != "RBAC does not allow to list and watch networkpolicies.networking.k8s.io: names from them are missing" {
+		t.Error(got)
+	}
+	if w.Index().Service("shop", "web") == nil {
+		t.Error("what is allowed is missing")
+	}
+	s.Put(newPod("new", "1", "10.244.1.50"))
+	until(t, w, c, "a new pod", func(x *Index) bool { return x.Addr(addr("10.244.1.50")).Pod != nil })
+	select {
+	case again := <-said:
+		t.Errorf("said again: %s", again)
+	default:
+	}
+}
+
+func TestWatchAServerThatIsNotThere(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	name := kubeconfig(t, s)
+	s.Stop()
+	said := make(chan string, 100)
+	w, err := Watch(t.Context(), WatchOptions{Config: Config{Kubeconfig: name}, Say: func(m string) { said <- m }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-said; !strings.Contains(got, "the API server cannot be asked for") {
+		t.Error(got)
+	}
+	if x := w.Index(); x == nil || x.Addr(addr("10.244.1.10")).Pod != nil {
+		t.Error("something is known")
+	}
+	if _, err := Watch(t.Context(), WatchOptions{Config: Config{Kubeconfig: "/nothing"}}); err == nil {
+		t.Error("a kubeconfig that is not there")
+	}
+}
+
+func TestHostileObjectsOfAWatch(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	w, c := watching(t, s, WatchOptions{})
+	s.Put(newPod("evil\x1b[2J", "9", "10.244.1.90"))
+	s.Put(newPod("good", "10", "10.244.1.91"))
+	until(t, w, c, "the good one behind it", func(x *Index) bool { return x.Addr(addr("10.244.1.91")).Pod != nil })
+	if w.Index().Addr(addr("10.244.1.90")).Pod != nil {
+		t.Error("the evil one is known")
+	}
+}
