@@ -143,6 +143,9 @@ func (w *walk) run(c *Chain, mark uint32, path []string, sure bool) []outcome {
 			return append(out, outcome{path: path, mark: mark})
 		}
 		r := &c.Rules[i]
+		if w.elsewhere(r.Text) {
+			continue
+		}
 		conds, target := conditions(split(r.Text))
 		m := matches(conds, &w.q.Packet, mark)
 		if m == no {
@@ -159,6 +162,17 @@ func (w *walk) run(c *Chain, mark uint32, path []string, sure bool) []outcome {
 		}
 	}
 	return append(out, outcome{path: path, sure: sure, mark: mark})
+}
+
+// elsewhere reports a rule that begins with another destination than the packet's, as nearly all of kube-proxy's do: it is not worth taking
+// apart.
+func (w *walk) elsewhere(text string) bool {
+	dst, ok := strings.CutPrefix(text, "-d ")
+	if !ok {
+		return false
+	}
+	dst, _, _ = strings.Cut(dst, " ")
+	return prefix(dst, w.q.Packet.Dst) == no
 }
 
 // target applies a rule's target; ends says whether the packet is done with the chain when the rule matches.

@@ -40,8 +40,14 @@ func ParseNFT(r io.Reader, skip func(family, table string) bool) (*NFT, []string
 	p := &nftParser{out: &NFT{}, at: map[[2]string]int{}, chains: map[[3]string]int{}, skip: skip}
 	var warnings []string
 	for d.More() {
-		var entry map[string]json.RawMessage
-		if err := d.Decode(&entry); err != nil {
+		var entry entry
+		err := d.Decode(&entry)
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			p.odd++
+			continue
+		}
+		if err != nil {
 			var syntax *json.SyntaxError
 			if !errors.As(err, &syntax) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 				return p.out, warnings, fmt.Errorf("read the nftables rules: %w", err)
@@ -49,8 +55,11 @@ func ParseNFT(r io.Reader, skip func(family, table string) bool) (*NFT, []string
 			warnings = append(warnings, "nftables rules: the listing ends early: "+err.Error())
 			break
 		}
-		for kind, raw := range entry {
-			p.take(kind, raw)
+		p.take(&entry)
+	}
+	for i := range p.out.Tables {
+		for k := range p.out.Tables[i].Sets {
+			p.out.Tables[i].Sets[k].load() // questions come later, and are to be answered at once
 		}
 	}
 	if p.odd > 0 {
@@ -81,37 +90,41 @@ type nftParser struct {
 	odd    int
 }
 
-func (p *nftParser) take(kind string, raw json.RawMessage) {
-	var o object
-	if !slices.Contains([]string{"table", "chain", "rule", "set", "map"}, kind) {
-		return // metainfo, counters, flowtables and the like decide nothing
+// entry is one member of the list; what is none of these, metainfo, counters, flowtables, decides nothing.
+type entry struct {
+	Table, Chain, Rule, Set, Map *object
+}
+
+func (p *nftParser) take(e *entry) {
+	o := e.Table
+	for _, other := range []*object{e.Chain, e.Rule, e.Set, e.Map} {
+		if o == nil {
+			o = other
+		}
 	}
-	if json.Unmarshal(raw, &o) != nil {
-		p.odd++
+	if o == nil {
 		return
 	}
 	name := o.Table
-	if kind == "table" {
+	if e.Table != nil {
 		name = o.Name
 	}
-	t := p.table(clean(o.Family), clean(name), kind == "table")
-	if t == nil {
-		return
-	}
-	switch kind {
-	case "chain":
+	t := p.table(clean(o.Family), clean(name), e.Table != nil)
+	switch {
+	case t == nil || e.Table != nil:
+	case e.Chain != nil:
 		c := NFTChain{Name: clean(o.Name), Hook: clean(o.Hook), Prio: o.Prio, Policy: clean(o.Policy)}
 		_ = json.Unmarshal(o.Type, &c.Type)
 		p.chains[[3]string{t.Family, t.Name, c.Name}] = len(t.Chains)
 		t.Chains = append(t.Chains, c)
-	case "rule":
+	case e.Rule != nil:
 		i, ok := p.chains[[3]string{t.Family, t.Name, clean(o.Chain)}]
 		if !ok {
 			p.odd++
 			return
 		}
 		t.Chains[i].Rules = append(t.Chains[i].Rules, NFTRule{Handle: o.Handle, Comment: clean(o.Comment), Expr: o.Expr})
-	case "set", "map":
+	default:
 		t.Sets = append(t.Sets, NFTSet{Name: clean(o.Name), Loose: loose(o.Flags), Elem: o.Elem})
 	}
 }
