@@ -165,6 +165,8 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if o.watch != nil {
 		out = o.watch(out)
 	}
+	restore := hurry()
+	defer restore() // once more after an error does no harm
 	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
 	p, err := makePlan(ctx, &o, srcText, dstText, warn)
 	if err != nil {
@@ -183,6 +185,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, tr.Close()) }()
+	restore()
 	sayUnread(p.before, warn)
 	if err := capt.start(tr, p, warn); err != nil {
 		return nil, err

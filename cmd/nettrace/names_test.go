@@ -30,6 +30,8 @@ func shopFile(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// a pod that no lab on this machine has
+	b = append(b, "---\nkind: Pod\nmetadata: {namespace: shop, name: far}\nspec: {nodeName: node9}\nstatus: {phase: Running, podIP: 192.0.2.99}\n"...)
 	name := filepath.Join(t.TempDir(), "lab.yaml")
 	if err := os.WriteFile(name, b, 0o600); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,9 @@ package main
 import (
 	"net/netip"
 
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/k8smeta/policy"
 )
@@ -18,9 +21,9 @@ func (l *labeller) policies(proto string, src, dst netip.Addr, port uint16) (sen
 	if f.Src.Pod == nil && f.Dst.Pod == nil {
 		return "", false
 	}
-	all := make([]policy.Policy, 0, len(l.objs.Policies))
+	all := make([]networkingv1.NetworkPolicy, 0, len(l.objs.Policies))
 	for _, p := range l.objs.Policies {
-		all = append(all, policy.Policy{Namespace: p.Namespace, Name: p.Name, Spec: p.Spec})
+		all = append(all, networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}, Spec: p.Spec})
 	}
 	d := policy.Evaluate(all, f)
 	switch {

@@ -23,7 +23,7 @@ func main() {
 	flag.Parse()
 	steps := []func(context.Context) error{}
 	if *native {
-		steps = append(steps, decoding, naming, throughput, startStop)
+		steps = append(steps, decoding, naming, attribution, throughput, startStop)
 	}
 	steps = append(steps, func(ctx context.Context) error { return kernels(ctx, *only) })
 	for _, step := range steps {

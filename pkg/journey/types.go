@@ -120,6 +120,8 @@ type Rule struct {
 	// Owner is who wrote the rule: kube-proxy, Calico, "node firewall"; Policy is true when the rule enforces NetworkPolicies.
 	Owner  string `json:"owner,omitempty"`
 	Policy bool   `json:"policy,omitempty"`
+	// Why is what the rule is for when it refuses packets to a Service: "has no endpoints", "has no local endpoints".
+	Why string `json:"why,omitempty"`
 }
 
 // Route is the result of a route lookup. Local is true when the kernel decided that the packet is for this namespace.

@@ -19,8 +19,12 @@ func Missing(c Case) []string {
 	if backend == "" {
 		backend = "iptables-legacy"
 	}
+	tools := []string{"ip", backend + "-restore"}
+	if backend == NFTables {
+		tools = []string{"ip", "nft", "iptables-legacy-restore"}
+	}
 	var out []string
-	for _, cmd := range append([]string{"ip", backend + "-restore"}, c.Needs...) {
+	for _, cmd := range append(tools, c.Needs...) {
 		if _, err := exec.LookPath(cmd); err != nil {
 			out = append(out, cmd)
 		}

@@ -214,8 +214,8 @@ func (c *Case) check() error {
 		return &fieldError{"probe", fmt.Sprintf("proto %q is none of tcp, udp, icmp, sctp", c.Probe.Proto)}
 	case c.Points != "" && c.Points != PointsFunctions:
 		return &fieldError{"points", fmt.Sprintf("%q is not 'functions'", c.Points)}
-	case c.Backend != "" && c.Backend != "iptables-legacy" && c.Backend != "iptables-nft":
-		return &fieldError{"backend", fmt.Sprintf("%q is neither iptables-legacy nor iptables-nft", c.Backend)}
+	case !oneOf(c.Backend, "", "iptables-legacy", "iptables-nft", NFTables):
+		return &fieldError{"backend", fmt.Sprintf("%q is none of iptables-legacy, iptables-nft, nftables", c.Backend)}
 	case c.Probe.Size < 0 || c.Probe.Size > 1<<20 || c.Probe.Count < 0 || c.Probe.Count > 100:
 		return &fieldError{"probe", "size must be up to 1 MiB, count up to 100"}
 	}

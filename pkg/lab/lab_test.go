@@ -279,16 +279,12 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// The rules are those of a real kube-proxy for the same Services: same chains, same rules, counters and nfacct aside.
-func TestRulesAreKubeProxys(t *testing.T) {
-	b, err := os.ReadFile("../../testdata/kube-proxy-1.31/iptables-legacy.save")
-	if err != nil {
-		t.Fatal(err)
-	}
+// fixtureServices are the Services for which the kube-proxy of the fixtures wrote its rules.
+func fixtureServices() []Service {
 	ep := func(s, node string) Endpoint { return Endpoint{Addr: netip.MustParseAddrPort(s), Node: node} }
 	a, w := ep("10.244.1.20:8080", "node1"), ep("10.244.2.20:8080", "node2")
 	dns := ep("10.244.2.53:53", "node2")
-	services := []Service{
+	return []Service{
 		{Namespace: "default", Name: "kubernetes", PortName: "https", Proto: "tcp", ClusterIP: addr("10.0.0.1"), Port: 443, Endpoints: []Endpoint{ep("192.0.2.2:9443", "")}},
 		{Namespace: "kube-system", Name: "kube-dns", PortName: "dns", Proto: "udp", ClusterIP: addr("10.96.0.10"), Port: 53, Endpoints: []Endpoint{dns}},
 		{Namespace: "kube-system", Name: "kube-dns", PortName: "dns-tcp", Proto: "tcp", ClusterIP: addr("10.96.0.10"), Port: 53, Endpoints: []Endpoint{dns}},
@@ -297,6 +293,15 @@ func TestRulesAreKubeProxys(t *testing.T) {
 		{Namespace: "shop", Name: "web", PortName: "http", Proto: "tcp", ClusterIP: addr("10.96.0.80"), Port: 80, Endpoints: []Endpoint{a, w}},
 		{Namespace: "shop", Name: "web-node", PortName: "http", Proto: "tcp", ClusterIP: addr("10.96.0.81"), Port: 80, NodePort: 30080, Local: true, Endpoints: []Endpoint{w}},
 	}
+}
+
+// The rules are those of a real kube-proxy for the same Services: same chains, same rules, counters and nfacct aside.
+func TestRulesAreKubeProxys(t *testing.T) {
+	b, err := os.ReadFile("../../testdata/kube-proxy-1.31/iptables-legacy.save")
+	if err != nil {
+		t.Fatal(err)
+	}
+	services := fixtureServices()
 	want, got := canonical(string(b)), canonical(KubeProxyRules("node1", ClusterCIDR.String(), services))
 	for _, chain := range union(want, got) {
 		if strings.Join(want[chain], "\n") != strings.Join(got[chain], "\n") {

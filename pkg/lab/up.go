@@ -20,7 +20,7 @@ import (
 // Options are the settings of a lab.
 type Options struct {
 	Prefix   string    // of namespace names: [a-z0-9]{1,8}; default "nettrace"
-	Backend  string    // iptables-legacy (default) or iptables-nft
+	Backend  string    // iptables-legacy (default), iptables-nft or nftables
 	Services []Service // default: Services()
 	Objects  string    // further Kubernetes objects, as YAML documents
 	Log      io.Writer // progress; nil for none
@@ -111,8 +111,14 @@ func (l *Lab) steps(b *builder, o *Options) []step {
 	for _, n := range nodes {
 		steps = append(steps, step{n.Name + " rules", func() {
 			b.do("write rules on "+n.Name, func() error {
-				rules := KubeProxyRules(n.Name, ClusterCIDR.String(), o.Services) + FlannelRules(n.PodCIDR.String(), ClusterCIDR.String())
-				return l.restore(n.Name, rules)
+				flannel := FlannelRules(n.PodCIDR.String(), ClusterCIDR.String())
+				if l.backend != NFTables {
+					return l.restore(n.Name, l.backend, KubeProxyRules(n.Name, ClusterCIDR.String(), o.Services)+flannel)
+				}
+				if err := l.restore(n.Name, "iptables-legacy", flannel); err != nil {
+					return err
+				}
+				return l.feed(n.Name, KubeProxyNFT(n, ClusterCIDR.String(), o.Services), "nft", "-f", "-")
 			})
 		}})
 	}
@@ -200,13 +206,21 @@ func pod(b *builder, p Pod, nodes []Node) {
 	}
 }
 
-// restore loads rules in the form of iptables-save with the lab's backend.
-func (l *Lab) restore(space, rules string) error {
+// NFTables is the backend of a kube-proxy in nftables mode; the CNI plugin's rules are iptables-legacy's then.
+const NFTables = "nftables"
+
+// restore loads rules in the form of iptables-save.
+func (l *Lab) restore(space, backend, rules string) error {
+	return l.feed(space, rules, backend+"-restore", "--noflush", "-w", "5")
+}
+
+// feed runs a tool in a namespace with rules on its stdin.
+func (l *Lab) feed(space, rules, tool string, args ...string) error {
 	return netns.Do(l.Path(space), func() error {
-		cmd := exec.Command(l.backend+"-restore", "--noflush", "-w", "5")
+		cmd := exec.Command(tool, args...)
 		cmd.Stdin = strings.NewReader(rules)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s-restore: %w: %s", l.backend, err, strings.TrimSpace(string(out)))
+			return fmt.Errorf("%s: %w: %s", tool, err, strings.TrimSpace(string(out)))
 		}
 		return nil
 	})

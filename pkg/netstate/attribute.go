@@ -33,8 +33,8 @@ func fill(h *journey.Hop, found []ruleset.Found) {
 		return
 	}
 	f := found[0]
-	h.Rule = &journey.Rule{Backend: f.Backend, Family: f.Family, Table: f.Table, Chain: f.Chain, Number: f.Number, Text: f.Text, Comment: f.Comment,
-		Verdict: f.Verdict, Certainty: "inferred", Alternatives: len(found) - 1, Owner: f.Owner.By, Policy: f.Owner.Policy}
+	h.Rule = &journey.Rule{Backend: f.Backend, Family: f.Family, Table: f.Table, Chain: f.Chain, Number: f.Number, Handle: f.Handle, Text: f.Text, Comment: f.Comment,
+		Verdict: f.Verdict, Certainty: "inferred", Alternatives: len(found) - 1, Owner: f.Owner.By, Policy: f.Owner.Policy, Why: f.Owner.Why}
 	if f.Owner.Service != "" {
 		h.Ref = &journey.Ref{Kind: "Service", Namespace: f.Owner.Namespace, Name: f.Owner.Service, Port: f.Owner.Port}
 	}
@@ -48,6 +48,9 @@ func dropQuestion(n *Namespace, j *journey.Journey, i int) ruleset.Question {
 	switch {
 	case h.Location == "nft_do_chain" || strings.Contains(asked, "/"):
 		q.Backend = "iptables-nft"
+		if strings.Contains(asked, "/") {
+			q.Base = asked
+		}
 	case h.Location == "nf_hook_slow" && (asked != "" || !strings.HasPrefix(h.Reason, journey.Inferred)):
 		q.Backend = "iptables-legacy" // without reasons, which came with 5.17, the place is the same for both
 	}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -138,6 +139,33 @@ func (r *reader) rulesets(ctx context.Context) {
 			r.ruleset(ctx, "ip"+q.suffix+"tables-nft-save", "iptables-nft", q.family)
 		}
 	}
+	if nftPresent() {
+		r.nftables(ctx)
+	}
+}
+
+// nftables reads the tables that no iptables made.
+func (r *reader) nftables(ctx context.Context) {
+	out, ok := r.run(ctx, "nftables", "nft", "-j", "-a", "list", "ruleset")
+	if !ok || out.Len() == 0 {
+		return
+	}
+	n, warnings, err := ruleset.ParseNFT(&out.Buffer, func(family, table string) bool {
+		for _, s := range r.n.Rulesets {
+			if s.Backend == "iptables-nft" && s.Family == family && slices.ContainsFunc(s.Tables, func(t ruleset.Table) bool { return t.Name == table }) {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		r.unread("nftables rules", err)
+		return
+	}
+	r.n.Unread = append(r.n.Unread, warnings...)
+	if len(n.Tables) > 0 {
+		r.n.Rulesets = append(r.n.Rulesets, ruleset.Ruleset{Backend: "nft", NFT: n})
+	}
 }
 
 // nftPresent: the module is loaded, or the kernel has no modules and so has what it has.
@@ -149,20 +177,28 @@ func nftPresent() bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-func (r *reader) ruleset(ctx context.Context, tool, backend, family string) {
+// run runs a tool that prints rules; what it printed before it failed is an answer too.
+func (r *reader) run(ctx context.Context, what, tool string, args ...string) (*limited, bool) {
 	ctx, cancel := context.WithTimeout(ctx, rulesTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, tool, "-c")
-	var out, stderr limited
-	out.max, stderr.max = maxRuleBytes, 4096
-	cmd.Stdout, cmd.Stderr = &out, &stderr
+	cmd := exec.CommandContext(ctx, tool, args...)
+	out, stderr := &limited{max: maxRuleBytes}, limited{max: 4096}
+	cmd.Stdout, cmd.Stderr = out, &stderr
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrNotFound) {
-		r.n.Unread = append(r.n.Unread, fmt.Sprintf("%s rules could not be read: %s is not installed", backend, tool))
-		return
+		r.n.Unread = append(r.n.Unread, fmt.Sprintf("%s rules could not be read: %s is not installed", what, tool))
+		return out, false
 	}
 	if err != nil {
-		r.unread(backend+" rules", fmt.Errorf("%s: %w %s", tool, err, firstLine(stderr.String())))
+		r.unread(what+" rules", fmt.Errorf("%s: %w %s", tool, err, firstLine(stderr.String())))
+	}
+	return out, true
+}
+
+func (r *reader) ruleset(ctx context.Context, tool, backend, family string) {
+	out, ok := r.run(ctx, backend, tool, "-c")
+	if !ok {
+		return
 	}
 	rs, warnings, err := ruleset.Parse(&out.Buffer, backend, family)
 	if err != nil {

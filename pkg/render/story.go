@@ -279,8 +279,11 @@ const indent = 28
 // RuleText names a rule: backend, table, chain, number, text.
 func RuleText(r *journey.Rule) string {
 	what := fmt.Sprintf("rule %d: %s", r.Number, r.Text)
-	if r.Number == 0 {
+	switch {
+	case r.Number == 0:
 		what = "policy " + r.Verdict
+	case r.Handle != 0:
+		what = fmt.Sprintf("handle %d: %s", r.Handle, r.Text)
 	}
 	s := fmt.Sprintf("%s %s/%s %s (%s", r.Backend, r.Table, r.Chain, what, r.Certainty)
 	if r.Alternatives > 0 {

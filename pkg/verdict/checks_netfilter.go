@@ -5,6 +5,8 @@ package verdict
 import (
 	"fmt"
 	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
 )
 
 func init() {
@@ -48,24 +50,32 @@ func noEndpoints(d *dropAt) *Finding {
 	}
 	svc := d.h.Ref
 	name := svc.Namespace + "/" + svc.Name
-	switch {
-	case strings.HasSuffix(r.Comment, "has no endpoints"):
+	switch r.Why {
+	case "has no endpoints":
 		return &Finding{
 			Layer: Service, Cause: "no-endpoints", Confidence: Confirmed,
 			Summary:  fmt.Sprintf("Service %s has no ready endpoints: kube-proxy rejects %s", name, d.who(d.tuple().Dst, d.tuple().Dport)),
-			Evidence: lines(fmt.Sprintf("kube-proxy's rule says %q", r.Comment), ruleEvidence(r)),
+			Evidence: lines(kubeProxySays(r), ruleEvidence(r)),
 			Fix: []string{fmt.Sprintf("kubectl get endpointslices -n %s -l kubernetes.io/service-name=%s -o wide", svc.Namespace, svc.Name),
 				fmt.Sprintf("kubectl describe service -n %s %s, then compare its selector and targetPort with the pods' labels, readiness and port names", svc.Namespace, svc.Name)},
 		}
-	case strings.HasSuffix(r.Comment, "has no local endpoints"):
+	case "has no local endpoints":
 		return &Finding{
 			Layer: Service, Cause: "no-local-endpoints", Confidence: Confirmed,
 			Summary:  fmt.Sprintf("Service %s has no ready endpoint on %s and its traffic policy is Local", name, place(d.h)),
-			Evidence: lines(fmt.Sprintf("kube-proxy's rule says %q", r.Comment), ruleEvidence(r)),
+			Evidence: lines(kubeProxySays(r), ruleEvidence(r)),
 			Fix:      []string{"send only to nodes that have an endpoint (the load balancer's health check does), or set the traffic policy to Cluster"},
 		}
 	}
 	return nil
+}
+
+// kubeProxySays is what kube-proxy wrote to its rule, or to the element of its map.
+func kubeProxySays(r *journey.Rule) string {
+	if strings.HasSuffix(r.Comment, r.Why) {
+		return fmt.Sprintf("kube-proxy's rule says %q", r.Comment)
+	}
+	return fmt.Sprintf("kube-proxy's map of Services without endpoints names %q", r.Comment)
 }
 
 // networkPolicy: a rule in a chain in which a CNI plugin enforces NetworkPolicies.

@@ -126,9 +126,12 @@ func ruleEvidence(r *journey.Rule) string {
 		return ""
 	}
 	s := fmt.Sprintf("%s, table %s, chain %s, ", r.Backend, r.Table, r.Chain)
-	if r.Number == 0 {
+	switch {
+	case r.Number == 0:
 		s += "policy " + r.Verdict
-	} else {
+	case r.Handle != 0:
+		s += fmt.Sprintf("handle %d: %s", r.Handle, r.Text)
+	default:
 		s += fmt.Sprintf("rule %d: %s", r.Number, r.Text)
 	}
 	if r.Owner != "" {

@@ -37,8 +37,8 @@ evidence:
   - iptables-legacy, table filter, chain cali-tw-veth025acccc, rule 5: -m comment --comment
     "cali:hTHW5nXd1SRHz0QG" -m comment --comment "Drop if no policies passed packet" -j DROP
     (Calico's rule, inferred)
-  - the NetworkPolicies of the API deny it: policy shop/web-allow-frontend selects
-    shop/web-7d9c5b8f4-abcde for ingress, and no rule allows tcp/8080 from shop/client
+  - the NetworkPolicies of the API deny it: policy shop/web-allow-frontend selects pod
+    shop/web-7d9c5b8f4-abcde and no rule of it allows tcp/8080 from shop/client
   - it happened to 2 packets
   - client: the probe timed out after 2001 ms
 what to do:

@@ -11,7 +11,8 @@ import (
 type Question struct {
 	Hook    string // PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING
 	Verdict string // drop, dnat, snat
-	Backend string // iptables-legacy or iptables-nft when the kernel told; "" for any
+	Backend string // when the kernel told: iptables-legacy, or iptables-nft, which stands for all of nftables; "" for any
+	Base    string // the nftables base chain that decided, "table/chain", when the kernel told
 	Reject  bool   // for drop: the kernel also sent an error, so it was a REJECT
 	To      string // for dnat: the address and port that the kernel chose
 	Packet  Packet
@@ -21,6 +22,7 @@ type Question struct {
 type Found struct {
 	Backend, Family, Table, Chain string
 	Number                        int
+	Handle                        uint64 // of an nftables rule
 	Text, Comment, Verdict        string
 	Path                          []string // chains from the built-in one to this
 	Sure                          bool     // no match on the way was uncertain
@@ -45,6 +47,10 @@ func Find(sets []Ruleset, q Question) []Found {
 	var out []Found
 	for i := range sets {
 		s := &sets[i]
+		if s.NFT != nil && q.Backend != "iptables-legacy" {
+			out = append(out, findNFT(s.NFT, &q)...)
+			continue
+		}
 		if (q.Backend != "" && s.Backend != q.Backend) || (s.Family == "ip6") != q.Packet.Dst.Is6() {
 			continue
 		}
@@ -70,7 +76,7 @@ func findIn(s *Ruleset, tables []string, q *Question) []Found {
 	var out []Found
 	for _, name := range tables {
 		for i := range s.Tables {
-			if s.Tables[i].Name != name {
+			if s.Tables[i].Name != name || s.Backend == "iptables-nft" && q.Base != "" && q.Base != name+"/"+q.Hook {
 				continue
 			}
 			w := &walk{set: s, table: &s.Tables[i], q: q}
@@ -137,6 +143,9 @@ func (w *walk) run(c *Chain, mark uint32, path []string, sure bool) []outcome {
 			return append(out, outcome{path: path, mark: mark})
 		}
 		r := &c.Rules[i]
+		if w.elsewhere(r.Text) {
+			continue
+		}
 		conds, target := conditions(split(r.Text))
 		m := matches(conds, &w.q.Packet, mark)
 		if m == no {
@@ -153,6 +162,17 @@ func (w *walk) run(c *Chain, mark uint32, path []string, sure bool) []outcome {
 		}
 	}
 	return append(out, outcome{path: path, sure: sure, mark: mark})
+}
+
+// elsewhere reports a rule that begins with another destination than the packet's, as nearly all of kube-proxy's do: it is not worth taking
+// apart.
+func (w *walk) elsewhere(text string) bool {
+	dst, ok := strings.CutPrefix(text, "-d ")
+	if !ok {
+		return false
+	}
+	dst, _, _ = strings.Cut(dst, " ")
+	return prefix(dst, w.q.Packet.Dst) == no
 }
 
 // target applies a rule's target; ends says whether the packet is done with the chain when the rule matches.

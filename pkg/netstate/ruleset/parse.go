@@ -149,30 +149,46 @@ func clean(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // split cuts a rule into words as iptables-save quotes them: double quotes, with backslashes before quotes and backslashes.
 func split(s string) []string {
-	var words []string
+	words := make([]string, 0, 16)
+	for i := 0; i < len(s); {
+		if s[i] == ' ' {
+			i++
+			continue
+		}
+		// a word without quotes is a part of the text
+		end := i
+		for end < len(s) && s[end] != ' ' && s[end] != '"' {
+			end++
+		}
+		if end == len(s) || s[end] == ' ' {
+			words = append(words, s[i:end])
+			i = end
+			continue
+		}
+		var w string
+		w, i = quotedWord(s, i)
+		words = append(words, w)
+	}
+	return words
+}
+
+// quotedWord reads a word with quotes in it, and says where it ends.
+func quotedWord(s string, i int) (string, int) {
 	var b strings.Builder
-	quoted, in := false, false
-	for i := 0; i < len(s); i++ {
+	quoted := false
+	for ; i < len(s); i++ {
 		c := s[i]
 		switch {
 		case c == '\\' && quoted && i+1 < len(s):
 			i++
 			b.WriteByte(s[i])
 		case c == '"':
-			quoted, in = !quoted, true
+			quoted = !quoted
 		case c == ' ' && !quoted:
-			if in {
-				words = append(words, b.String())
-				b.Reset()
-				in = false
-			}
+			return b.String(), i
 		default:
 			b.WriteByte(c)
-			in = true
 		}
 	}
-	if in {
-		words = append(words, b.String())
-	}
-	return words
+	return b.String(), i
 }

@@ -4,9 +4,10 @@ package ruleset
 
 // Ruleset is one iptables ruleset of one network namespace, as iptables-save prints it.
 type Ruleset struct {
-	Backend string  `json:"backend"` // iptables-legacy, iptables-nft
+	Backend string  `json:"backend"` // iptables-legacy, iptables-nft, nft
 	Family  string  `json:"family"`  // ip, ip6
 	Tables  []Table `json:"tables"`
+	NFT     *NFT    `json:"nft,omitempty"` // of backend "nft", whose rules are no iptables rules
 }
 
 // Table is one table: filter, nat, mangle, raw, security.
