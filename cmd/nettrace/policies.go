@@ -12,13 +12,14 @@ import (
 	"github.com/nettrace-io/nettrace/pkg/k8smeta/policy"
 )
 
-// policies says what the NetworkPolicies that are known make of a connection, in one sentence; "" when they, or the pods, are not known.
+// policies says what the NetworkPolicies that are known make of a connection, in one sentence; "" when they, the pods, or the labels of
+// namespaces that they select by, are not known.
 func (l *labeller) policies(proto string, src, dst netip.Addr, port uint16) (sentence string, allowed bool) {
 	if l.index == nil || len(l.objs.Policies) == 0 {
 		return "", false
 	}
 	f := policy.Flow{Src: l.policyEnd(src), Dst: l.policyEnd(dst), Proto: proto, Port: port}
-	if f.Src.Pod == nil && f.Dst.Pod == nil {
+	if f.Src.Pod == nil && f.Dst.Pod == nil || !l.knownEnd(&f.Src) || !l.knownEnd(&f.Dst) {
 		return "", false
 	}
 	all := make([]networkingv1.NetworkPolicy, 0, len(l.objs.Policies))
@@ -35,6 +36,14 @@ func (l *labeller) policies(proto string, src, dst netip.Addr, port uint16) (sen
 		return d.Ingress.Why, true
 	}
 	return d.Egress.Why, true
+}
+
+// knownEnd reports whether enough is known of an end: an address of the pod network is a pod, whose labels decide.
+func (l *labeller) knownEnd(e *policy.End) bool {
+	if e.Pod == nil {
+		return e.Node != "" || !l.index.InPodNetwork(e.Addr)
+	}
+	return l.index.Namespace(e.Pod.Namespace) != nil || !l.index.NeedsNamespaces()
 }
 
 // policyEnd is an end of a connection as policies see it.

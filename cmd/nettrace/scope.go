@@ -3,9 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -19,17 +19,8 @@ import (
 // maxNamespaces bounds what is read at the start; a node has a namespace for each pod.
 const maxNamespaces = 2048
 
-// hostname is this node's name: that which a debug pod is told, else the machine's.
-func hostname() string {
-	if n := os.Getenv("NODE_NAME"); n != "" {
-		return n
-	}
-	h, err := os.Hostname()
-	if err != nil {
-		return "this node"
-	}
-	return h
-}
+// hostname is this node's name as Kubernetes has it.
+func hostname() string { return cmp.Or(k8smeta.NodeName(), "this node") }
 
 // scopes reads --scope values, "[NODE=]HOSTNETNS[+NETNS…]". Without any, every namespace of this kernel is this node.
 func scopes(values []string) (node string, refs []netstate.Ref, err error) {

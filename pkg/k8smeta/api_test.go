@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nettrace-io/nettrace/internal/apitest"
@@ -86,6 +87,22 @@ func TestAFlowNeedsFewRequests(t *testing.T) {
 		if x.Node("node1") == nil || (strings.Contains(dst, "web") && x.Node("node2") == nil) {
 			t.Errorf("%s: the nodes on the way are not known", dst)
 		}
+	}
+}
+
+// Policies that select by namespaces' labels bring these labels, and the number of requests still holds, whatever the ends are.
+func TestNamespacesOfPolicies(t *testing.T) {
+	s, a := server(t)
+	for _, ns := range []string{"shop", "kube-system"} {
+		s.Put(&networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "p"}, Spec: networkingv1.NetworkPolicySpec{
+			Ingress: []networkingv1.NetworkPolicyIngressRule{{}, {From: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &metav1.LabelSelector{}}}}}}})
+	}
+	o := Gather(t.Context(), a, question(t, "shop/client", "kube-system/kube-dns:53"))
+	if len(o.Policies) != 2 || len(o.Namespaces) != 2 || !NewIndex(&o, time.Now()).NeedsNamespaces() {
+		t.Errorf("%s", counts(&o))
+	}
+	if n := a.Requests(); n > maxRequests {
+		t.Errorf("%d requests:\n%s", n, strings.Join(s.Requests(), "\n"))
 	}
 }
 

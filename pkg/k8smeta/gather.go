@@ -5,7 +5,10 @@ package k8smeta
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
+
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // Question is what a flow needs to know of a cluster.
@@ -40,6 +43,8 @@ type gathering struct {
 	a     *API
 	wg    sync.WaitGroup
 	parts []*Objects
+	// namespaces are those of the ends
+	namespaces []string
 }
 
 func (g *gathering) ask(f func() (Objects, bool)) {
@@ -82,13 +87,32 @@ func (g *gathering) named(n *Name, source bool) {
 		}
 		return a.PodsIn(ctx, n.Namespace) // pods of a controller, or near matches
 	})
-	g.ask(func() (Objects, bool) {
-		if n.Namespace == "" {
-			return Objects{}, false
-		}
-		return a.Policies(ctx, n.Namespace)
-	})
+	if n.Namespace == "" || slices.Contains(g.namespaces, n.Namespace) {
+		return
+	}
+	g.namespaces = append(g.namespaces, n.Namespace)
+	g.ask(func() (Objects, bool) { return a.Policies(ctx, n.Namespace) })
 }
+
+// selectsNamespaces reports whether a policy needs to know namespaces' labels.
+func (o *Objects) selectsNamespaces() bool {
+	for i := range o.Policies {
+		s := &o.Policies[i].Spec
+		for k := range s.Ingress {
+			if slices.ContainsFunc(s.Ingress[k].From, byNamespace) {
+				return true
+			}
+		}
+		for k := range s.Egress {
+			if slices.ContainsFunc(s.Egress[k].To, byNamespace) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func byNamespace(p networkingv1.NetworkPolicyPeer) bool { return p.NamespaceSelector != nil }
 
 // service asks for a Service and its slices, or else for what its namespace has.
 func (g *gathering) service(n *Name) (Objects, bool) {
@@ -118,15 +142,27 @@ func (g *gathering) at(ip netip.Addr) (Objects, bool) {
 	return o, ok
 }
 
-// behind asks for the nodes that the first answers name and that are not known: at most two, the sender's and an endpoint's.
+// maxRequests is what a flow may ask at its start.
+const maxRequests = 10
+
+// behind asks for what the first answers point to, as far as the number of requests allows: the namespaces' labels when a policy selects by
+// them, and at most two nodes that are not known, the sender's and an endpoint's.
 func (g *gathering) behind(o Objects, known []string) {
+	left := maxRequests - g.a.Requests()
+	if o.selectsNamespaces() {
+		for _, ns := range g.namespaces {
+			if left--; left >= 0 {
+				g.ask(func() (Objects, bool) { return g.a.NamespaceOf(g.ctx, ns) })
+			}
+		}
+	}
 	seen := map[string]bool{"": true}
 	for _, n := range known {
 		seen[n] = true
 	}
 	asked := 0
 	want := func(node string) {
-		if !seen[node] && asked < 2 {
+		if !seen[node] && asked < min(2, left) {
 			seen[node] = true
 			asked++
 			g.ask(func() (Objects, bool) { return g.a.Node(g.ctx, node) })

@@ -317,6 +317,24 @@ func (x *Index) NodeOfNetwork(a netip.Addr) *Node {
 	return nil
 }
 
+// InPodNetwork reports whether an address is of some node's pod network: it is a pod's, although perhaps of one that is not known.
+func (x *Index) InPodNetwork(a netip.Addr) bool {
+	if x == nil {
+		return false
+	}
+	for i := range x.objs.Nodes {
+		for _, c := range x.objs.Nodes[i].PodCIDRs {
+			if c.Contains(a) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// NeedsNamespaces reports whether a policy selects by namespaces' labels.
+func (x *Index) NeedsNamespaces() bool { return x != nil && x.objs.selectsNamespaces() }
+
 // Objects are those that the index was built over; they must not be changed.
 func (x *Index) Objects() *Objects {
 	if x == nil {

@@ -37,6 +37,7 @@ type Watcher struct {
 	index *Index
 	said  map[string]bool
 	ready []<-chan struct{}
+	news  chan struct{} // closed at the next change
 }
 
 // rebuildEvery bounds how often an index is built while objects change: 100,000 pods take about 100 ms.
@@ -62,7 +63,7 @@ func Watch(ctx context.Context, o WatchOptions) (*Watcher, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	w := &Watcher{clock: o.Now, say: o.Say, said: map[string]bool{}, dirty: true}
+	w := &Watcher{clock: o.Now, say: o.Say, said: map[string]bool{}, dirty: true, news: make(chan struct{})}
 	pods := ""
 	if o.Node != "" {
 		pods = "spec.nodeName=" + o.Node
@@ -88,6 +89,20 @@ func (w *Watcher) Wait(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Changed is closed when something changes after the call: whoever shows names can ask for a new Index then.
+func (w *Watcher) Changed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.news
+}
+
+// touch notes a change; the caller holds the lock.
+func (w *Watcher) touch() {
+	w.dirty = true
+	close(w.news)
+	w.news = make(chan struct{})
 }
 
 // Index is what is known now. It is at most a second old.
@@ -172,7 +187,7 @@ func (s *store[S, O]) put(obj any) error {
 		s.t.bury(k, s.w.clock()) // another pod took the name, and we missed the end of the first
 	}
 	s.t.live[k] = &slim
-	s.w.dirty = true
+	s.w.touch()
 	return nil
 }
 
@@ -192,7 +207,7 @@ func (s *store[S, O]) Delete(obj any) error {
 		s.w.mu.Lock()
 		defer s.w.mu.Unlock()
 		s.t.bury(key{m.GetNamespace(), m.GetName()}, s.w.clock())
-		s.w.dirty = true
+		s.w.touch()
 	}
 	return nil
 }
@@ -217,7 +232,7 @@ func (s *store[S, O]) Replace(all []any, _ string) error {
 			return err
 		}
 	}
-	s.w.dirty = true
+	s.w.touch()
 	s.once.Do(func() { close(s.ready) })
 	return nil
 }

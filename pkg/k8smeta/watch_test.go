@@ -52,15 +52,22 @@ func watching(t *testing.T, s *apitest.Server, o WatchOptions) (*Watcher, *clock
 	return w, c
 }
 
-// until asks the index, a second of its time later each time, until something is so.
+// until waits for changes, and asks the index a second of its time after each, until something is so.
 func until(t *testing.T, w *Watcher, c *clock, what string, so func(*Index) bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !so(w.Index()); {
-		if time.Now().After(end) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		changed := w.Changed()
+		c.add(time.Second)
+		if so(w.Index()) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
 			t.Fatalf("%s: never", what)
 		}
-		c.add(time.Second)
-		time.Sleep(time.Millisecond) // the server's event is on its way
 	}
 }
 
@@ -126,10 +133,8 @@ func TestWatchesReconnect(t *testing.T) {
 	p := newPod("doomed", "1", "10.244.1.60")
 	s.Put(p)
 	w, c := watching(t, s, WatchOptions{})
-	for end := time.Now().Add(time.Minute); s.Watches() < 6; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d watches", s.Watches())
-		}
+	if err := s.WaitForWatches(t.Context(), 6); err != nil {
+		t.Fatal(err)
 	}
 	s.Stop()
 	s.Delete(p)

@@ -3,12 +3,12 @@
 package lab
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
 	"fmt"
 	"net/netip"
 	"sort"
 	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/k8smeta/kubeproxy"
 )
 
 // Service is one port of a Kubernetes Service with its endpoints.
@@ -38,16 +38,17 @@ func (s *Service) portName() string {
 	return s.Namespace + "/" + s.Name + ":" + s.PortName
 }
 
-// chainHash is kube-proxy's: the first 16 characters of the base32 of a sha256 (pkg/proxy/iptables/proxier.go, portProtoHash).
-func chainHash(parts ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "")))
-	return base32.StdEncoding.EncodeToString(sum[:])[:16]
+// nameOf is the port as kube-proxy's chains have it in their names.
+func (s *Service) nameOf() kubeproxy.Port {
+	return kubeproxy.Port{Namespace: s.Namespace, Service: s.Name, PortName: s.PortName, Proto: s.Proto}
 }
 
-func (s *Service) chain(prefix string) string { return prefix + chainHash(s.portName(), s.Proto) }
+func (s *Service) chain(kind string) string {
+	return kubeproxy.IPTablesChain(kind, s.nameOf(), netip.AddrPort{})
+}
 
 func (s *Service) endpointChain(e Endpoint) string {
-	return "KUBE-SEP-" + chainHash(s.portName(), s.Proto, e.Addr.String())
+	return kubeproxy.IPTablesChain(kubeproxy.KindEndpoint, s.nameOf(), e.Addr)
 }
 
 // ruleText builds tables in the form of iptables-save.
@@ -140,7 +141,7 @@ func frame(r *ruleText) {
 }
 
 func clusterIP(r *ruleText, s *Service, podCIDR string) {
-	svc := s.chain("KUBE-SVC-")
+	svc := s.chain(kubeproxy.KindService)
 	r.chain("nat", svc)
 	match := fmt.Sprintf(`-d %s/32 -p %s -m comment --comment "%s cluster IP" -m %s --dport %d`, s.ClusterIP, s.Proto, s.portName(), s.Proto, s.Port)
 	r.add("nat", "KUBE-SERVICES", "%s -j %s", match, svc)
@@ -148,7 +149,7 @@ func clusterIP(r *ruleText, s *Service, podCIDR string) {
 }
 
 func nodePort(r *ruleText, s *Service, node, podCIDR string) {
-	svc, ext := s.chain("KUBE-SVC-"), s.chain("KUBE-EXT-")
+	svc, ext := s.chain(kubeproxy.KindService), s.chain(kubeproxy.KindExternal)
 	r.chain("nat", ext)
 	match := fmt.Sprintf(`-p %s -m comment --comment "%s" -m %s --dport %d`, s.Proto, s.portName(), s.Proto, s.NodePort)
 	r.add("nat", "KUBE-NODEPORTS", "%s -j %s", match, ext)
@@ -162,7 +163,7 @@ func nodePort(r *ruleText, s *Service, node, podCIDR string) {
 	r.add("nat", ext, `-m comment --comment "route LOCAL traffic for %s external destinations" -m addrtype --src-type LOCAL -j %s`, s.portName(), svc)
 	for _, e := range s.Endpoints {
 		if e.Node == node {
-			svl := s.chain("KUBE-SVL-")
+			svl := s.chain(kubeproxy.KindLocal)
 			r.chain("nat", svl)
 			r.add("nat", ext, "-j %s", svl)
 			balance(r, s, svl, localOnly(s.Endpoints, node))
@@ -184,7 +185,7 @@ func localOnly(all []Endpoint, node string) []Endpoint {
 }
 
 func endpoints(r *ruleText, s *Service) {
-	balance(r, s, s.chain("KUBE-SVC-"), s.Endpoints)
+	balance(r, s, s.chain(kubeproxy.KindService), s.Endpoints)
 	for _, e := range s.Endpoints {
 		sep := s.endpointChain(e)
 		r.chain("nat", sep)

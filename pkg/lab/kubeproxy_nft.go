@@ -67,12 +67,8 @@ func KubeProxyNFT(n Node, podCIDR string, services []Service) string {
 	return out.String()
 }
 
-func (s *Service) nftPort() kubeproxy.Port {
-	return kubeproxy.Port{Namespace: s.Namespace, Service: s.Name, PortName: s.PortName, Proto: s.Proto}
-}
-
 func (s *Service) nftChain(kind string) string {
-	return kubeproxy.NFTablesChain(kind, s.nftPort(), netip.AddrPort{})
+	return kubeproxy.NFTablesChain(kind, s.nameOf(), netip.AddrPort{})
 }
 
 func (w *nftWriter) service(s *Service, node, podCIDR string) {
@@ -86,14 +82,14 @@ func (w *nftWriter) service(s *Service, node, podCIDR string) {
 	w.ips = append(w.ips, at+" : goto "+svc)
 	var draw []string
 	for i, e := range s.Endpoints {
-		ep := kubeproxy.NFTablesChain(kubeproxy.KindEndpoint, s.nftPort(), e.Addr)
+		ep := kubeproxy.NFTablesChain(kubeproxy.KindEndpoint, s.nameOf(), e.Addr)
 		draw = append(draw, fmt.Sprintf("%d : goto %s", i, ep))
 		w.endpoint(s, e, ep)
 	}
 	fmt.Fprintf(&w.b, "\tchain %s {\n\t\tip daddr %s %s dport %d ip saddr != %s jump mark-for-masquerade\n", svc, s.ClusterIP, s.Proto, s.Port, podCIDR)
 	if s.Sticky {
 		for _, e := range s.Endpoints {
-			ep := kubeproxy.NFTablesChain(kubeproxy.KindEndpoint, s.nftPort(), e.Addr)
+			ep := kubeproxy.NFTablesChain(kubeproxy.KindEndpoint, s.nameOf(), e.Addr)
 			fmt.Fprintf(&w.b, "\t\tip saddr @%s goto %s\n", affinitySet(ep), ep)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nettrace-io/nettrace/internal/netns"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta/kubeproxy"
 	"github.com/nettrace-io/nettrace/pkg/probe"
 )
 
@@ -356,18 +357,16 @@ func union(a, b map[string][]string) []string {
 	return out
 }
 
-// Hashes that kube-proxy computes (pkg/proxy/iptables/proxier.go), from its own unit tests and a live cluster.
-func TestChainHashes(t *testing.T) {
-	for name, want := range map[string]string{"default/kubernetes:https tcp": "NPX46M4PTMTKRN6Y", "kube-system/kube-dns:dns udp": "TCOU7JCQXEZGVUNU", "kube-system/kube-dns:metrics tcp": "JD5MR3NA4I4DYORP"} {
-		svc, proto, _ := strings.Cut(name, " ")
-		if got := chainHash(svc, proto); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
-		}
-	}
-	if got := chainHash("kube-system/kube-dns:dns", "udp", "10.244.0.2:53"); got != "YIL6JZP7A3QYXJU2" {
+// The vectors of the names are those of pkg/k8smeta/kubeproxy; here is which of a Service's parts go into them.
+func TestChainNames(t *testing.T) {
+	s := Service{Namespace: "kube-system", Name: "kube-dns", PortName: "dns", Proto: "udp"}
+	if got := s.chain(kubeproxy.KindService); got != "KUBE-SVC-TCOU7JCQXEZGVUNU" {
 		t.Error(got)
 	}
-	s := Service{Namespace: "a", Name: "b"}
+	if got := s.endpointChain(Endpoint{Addr: netip.MustParseAddrPort("10.244.0.2:53")}); got != "KUBE-SEP-YIL6JZP7A3QYXJU2" {
+		t.Error(got)
+	}
+	s = Service{Namespace: "a", Name: "b"}
 	if s.portName() != "a/b" {
 		t.Error(fmt.Sprint("a Service without port name is ", s.portName()))
 	}
