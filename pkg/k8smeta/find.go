@@ -109,7 +109,7 @@ func (x *Index) nodeTarget(n Name, node *Node) (Target, error) {
 		return t, fmt.Errorf("%s: a node's ports have no names: use a number", quoted(n.Text))
 	}
 	t.Port = uint16(v)
-	if h, ok := x.nodePorts[vip{port: t.Port, proto: 't'}]; ok {
+	if h, ok := x.nodePorts.get(vip{port: t.Port, proto: 't'}); ok {
 		t.Endpoints, t.Proto = x.Backends(&x.objs.Services[h.service], &x.objs.Services[h.service].Ports[h.port]), "tcp"
 	}
 	return t, nil

@@ -13,10 +13,10 @@ const KeepDeleted = 5 * time.Minute
 // Index answers what addresses and names mean. It never changes; all its methods work on a nil Index, which knows nothing.
 type Index struct {
 	objs       *Objects
-	addrs      map[netip.Addr]holder
-	vips       map[vip]hit // ClusterIPs, external IPs and load balancers' addresses
-	nodePorts  map[vip]hit // without an address
-	ends       map[vip]hit // endpoints: the first Service port that has each
+	addrs      byAddr
+	vips       byPort // ClusterIPs, external IPs and load balancers' addresses
+	nodePorts  byPort // without an address
+	ends       byPort // endpoints: the first Service port that has each
 	pods       map[key]int32
 	uids       map[string]int32
 	services   map[key]int32
@@ -52,8 +52,7 @@ type Holder struct {
 // deleted more than KeepDeleted before now is left out.
 func NewIndex(o *Objects, now time.Time) *Index {
 	n := len(o.Pods)
-	x := &Index{objs: o, addrs: make(map[netip.Addr]holder, n+2*len(o.Services)+2*len(o.Nodes)), vips: make(map[vip]hit, 2*len(o.Services)), nodePorts: map[vip]hit{},
-		ends: map[vip]hit{}, pods: make(map[key]int32, n), uids: make(map[string]int32, n), services: make(map[key]int32, len(o.Services)),
+	x := &Index{objs: o, addrs: newByAddr(n + len(o.Services) + len(o.Nodes)), vips: newByPort(len(o.Services)), nodePorts: newByPort(0), ends: newByPort(n), pods: make(map[key]int32, n), uids: make(map[string]int32, n), services: make(map[key]int32, len(o.Services)),
 		slices: make(map[key][]int32, len(o.Slices)), nodes: make(map[string]int32, len(o.Nodes)), namespaces: make(map[string]int32, len(o.Namespaces))}
 	gone := func(t time.Time) bool { return !t.IsZero() && now.Sub(t) > KeepDeleted }
 	for i := range o.Nodes {
@@ -92,9 +91,9 @@ func (x *Index) addNode(i int32) {
 	n := &x.objs.Nodes[i]
 	x.nodes[n.Name] = i
 	for _, a := range n.Addrs {
-		h := x.addrs[a]
+		h, _ := x.addrs.get(a)
 		h.node = i + 1
-		x.addrs[a] = h
+		x.addrs.set(a, h)
 	}
 }
 
@@ -115,14 +114,14 @@ func (x *Index) addPod(i int32) {
 		return // its addresses are the node's
 	}
 	for _, a := range p.IPs {
-		h := x.addrs[a]
+		h, _ := x.addrs.get(a)
 		switch {
 		case !p.Over():
 			h.pod = i + 1
 		case h.former == 0 || x.objs.Pods[h.former-1].Deleted.Before(p.Deleted):
 			h.former = i + 1
 		}
-		x.addrs[a] = h
+		x.addrs.set(a, h)
 	}
 }
 
@@ -131,19 +130,19 @@ func (x *Index) addService(i int32) {
 	x.services[key{s.Namespace, s.Name}] = i
 	for _, group := range [][]netip.Addr{s.LoadBalancers, s.ExternalIPs, s.ClusterIPs} { // the ClusterIP says most about an address
 		for _, a := range group {
-			h := x.addrs[a]
+			h, _ := x.addrs.get(a)
 			if h.service == 0 || s.Deleted.IsZero() {
 				h.service = i + 1
-				x.addrs[a] = h
+				x.addrs.set(a, h)
 			}
 			for k := range s.Ports {
-				x.vips[vip{a, s.Ports[k].Port, protoByte(s.Ports[k].Proto)}] = hit{i, int32(k)}
+				x.vips.set(vip{a, s.Ports[k].Port, protoByte(s.Ports[k].Proto)}, hit{i, int32(k)})
 			}
 		}
 	}
 	for k := range s.Ports {
 		if p := &s.Ports[k]; p.NodePort != 0 {
-			x.nodePorts[vip{port: p.NodePort, proto: protoByte(p.Proto)}] = hit{i, int32(k)}
+			x.nodePorts.set(vip{port: p.NodePort, proto: protoByte(p.Proto)}, hit{i, int32(k)})
 		}
 	}
 }
@@ -161,8 +160,8 @@ func (x *Index) addEnds(i int32) {
 			for e := range sl.Endpoints {
 				for _, a := range sl.Endpoints[e].Addrs {
 					v := vip{a, ep.Port, protoByte(ep.Proto)}
-					if _, ok := x.ends[v]; !ok {
-						x.ends[v] = hit{i, int32(k)}
+					if _, ok := x.ends.get(v); !ok {
+						x.ends.set(v, hit{i, int32(k)})
 					}
 				}
 			}
@@ -192,7 +191,7 @@ func (x *Index) Addr(a netip.Addr) Holder {
 	if x == nil {
 		return Holder{}
 	}
-	h, ok := x.addrs[a]
+	h, ok := x.addrs.get(a)
 	if !ok {
 		return Holder{}
 	}
@@ -217,9 +216,11 @@ func (x *Index) ServicePort(proto string, a netip.Addr, port uint16) (*Service, 
 	if x == nil {
 		return nil, nil
 	}
-	h, ok := x.vips[vip{a, port, protoByte(proto)}]
-	if !ok && x.addrs[a].node > 0 {
-		h, ok = x.nodePorts[vip{port: port, proto: protoByte(proto)}]
+	h, ok := x.vips.get(vip{a, port, protoByte(proto)})
+	if !ok {
+		if at, _ := x.addrs.get(a); at.node > 0 {
+			h, ok = x.nodePorts.get(vip{port: port, proto: protoByte(proto)})
+		}
 	}
 	return x.at(h, ok)
 }
@@ -229,7 +230,7 @@ func (x *Index) EndpointOf(proto string, a netip.Addr, port uint16) (*Service, *
 	if x == nil {
 		return nil, nil
 	}
-	h, ok := x.ends[vip{a, port, protoByte(proto)}]
+	h, ok := x.ends.get(vip{a, port, protoByte(proto)})
 	return x.at(h, ok)
 }
 
