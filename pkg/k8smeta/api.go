@@ -30,6 +30,7 @@ type API struct {
 	gone    error             // the server does not answer
 	refused map[string]string // resource → what RBAC does not allow
 	missing []string
+	told    map[string]bool // what missing had
 }
 
 // query is one request.
@@ -52,7 +53,7 @@ func Open(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{c: cl, answers: map[query]*answer{}, refused: map[string]string{}}, nil
+	return &API{c: cl, answers: map[query]*answer{}, refused: map[string]string{}, told: map[string]bool{}}, nil
 }
 
 // Namespace is that of names without one.
@@ -197,14 +198,11 @@ func (a *API) odd(q query, err error) error {
 func (a *API) say(s string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, m := range a.missing {
-		if m == s {
-			return
-		}
+	if a.told[s] || len(a.told) >= 20 {
+		return
 	}
-	if len(a.missing) < 20 {
-		a.missing = append(a.missing, s)
-	}
+	a.told[s] = true
+	a.missing = append(a.missing, s)
 }
 
 // note turns a failed request into what the user is told, and decides whether the server is asked again.

@@ -175,8 +175,9 @@ func TestRBACDenial(t *testing.T) {
 			t.Errorf("%q is not said once:\n%s", want, m)
 		}
 	}
-	if len(a.Missing()) != 0 {
-		t.Error("said twice")
+	Gather(t.Context(), a, q)
+	if m := a.Missing(); len(m) != 0 {
+		t.Errorf("said twice: %q", m)
 	}
 	if len(o.Services) != 1 || len(o.Nodes) != 1 {
 		t.Errorf("what is allowed is missing: %s", counts(&o))

@@ -151,21 +151,25 @@ func (in *Input) refused() bool {
 	return false
 }
 
-// madeGood reports whether the same data arrived in a later attempt.
+// madeGood reports whether the same data arrived in another packet: a later attempt, or, for an ACK without data, a FIN that carries the
+// same acknowledgement and overtook it.
 func (in *Input) madeGood(j *journey.Journey) bool {
 	for i := range in.Journeys {
 		o := &in.Journeys[i]
-		if o.Packet.Tuple == j.Packet.Tuple && o.Packet.Seq == j.Packet.Seq && o.Packet.Proto == "tcp" && o.Attempt > j.Attempt && o.End == journey.Delivered {
+		if o.Packet.Proto != "tcp" || o.Packet.Tuple != j.Packet.Tuple || o.Packet.Seq != j.Packet.Seq || o.End != journey.Delivered {
+			continue
+		}
+		if o.Attempt > j.Attempt || (j.Packet.Flags == "ACK" && strings.HasPrefix(o.Packet.Flags, "FIN")) {
 			return true
 		}
 	}
 	return false
 }
 
-// dropFindings judges every drop of the flow, in the order in which they happened; a cause that repeats is one finding. Drops of ICMP
-// errors are told after those of the flow itself.
+// dropFindings judges every drop of the flow, in the order in which they happened; a cause that repeats is one finding. Drops that did no
+// harm, because the same data arrived in another packet, are told after the others, and those of ICMP errors last.
 func dropFindings(in *Input) []Finding {
-	var own, related []Finding
+	var own, harmless, related []Finding
 	for k := range in.Journeys {
 		j := &in.Journeys[k]
 		i := j.DropHop()
@@ -175,13 +179,16 @@ func dropFindings(in *Input) []Finding {
 		d := &dropAt{in: in, j: j, i: i, h: &j.Hops[i]}
 		d.ns = in.namespace(d.h.NetNS)
 		f := judgeDrop(d)
-		if j.Direction == journey.Related {
+		switch {
+		case j.Direction == journey.Related:
 			related = merge(related, f)
-		} else {
+		case in.madeGood(j):
+			harmless = merge(harmless, f)
+		default:
 			own = merge(own, f)
 		}
 	}
-	return append(own, related...)
+	return slices.Concat(own, harmless, related)
 }
 
 func judgeDrop(d *dropAt) Finding {

@@ -332,6 +332,25 @@ func TestOneCauseIsOneFinding(t *testing.T) {
 	}
 }
 
+// The ACK of a handshake that comes after the FIN is old and is dropped without harm: what stopped another connection is told first.
+func TestHarmlessDropsAreToldAfterTheOthers(t *testing.T) {
+	old := lostAt(journey.Hop{Location: "tcp_validate_incoming", Reason: "TCP_RFC7323_PAWS", Where: inPod(), NetNS: podNS})[0]
+	old.Packet.Flags, old.Packet.Seq = "ACK", 7
+	fin := arrivedAt(2, journey.Request, 60)
+	fin.Packet = old.Packet
+	fin.Packet.Flags = "FIN,ACK"
+	full := lostAt(journey.Hop{Location: "tcp_conn_request", Step: "accept-queue-full", Why: "2 of 1 connections wait to be accepted", Where: inPod(), NetNS: podNS})[0]
+	full.ID, full.Packet.Sport = 3, 40001
+	v := Judge(&Input{Journeys: []journey.Journey{old, fin, full}})
+	if v.Cause != "accept-queue-full" || len(v.Also) != 1 || v.Also[0].Cause != "socket-drop" {
+		t.Errorf("%s, also %+v", v.Cause, v.Also)
+	}
+	fin.Packet.Seq++
+	if v := Judge(&Input{Journeys: []journey.Journey{old, fin, full}}); v.Cause != "socket-drop" {
+		t.Errorf("data that did not arrive: %s", v.Cause)
+	}
+}
+
 func TestChecksAreWellFormed(t *testing.T) {
 	for _, n := range names() {
 		c := checks[n]
