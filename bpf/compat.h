@@ -16,6 +16,19 @@ struct old_ip_vs_conn {
 	u16 protocol;
 };
 
+/* include/linux/netfilter/x_tables.h, 5.10 */
+struct old_xt_table {
+	void *list[2];
+	u32 valid_hooks;
+	void *private;
+	void *me;
+	u8 af;
+	s32 priority;
+	void *table_init;
+	char name[32];
+};
+#define OLD_XT_ENTRIES 64 /* in struct xt_table_info */
+
 /* include/net/netfilter/nf_tables.h, 5.10; struct rhltable is vmlinux's own type (include/linux/rhashtable-types.h) */
 struct old_nft_chain {
 	void *rules_gen_0, *rules_gen_1;

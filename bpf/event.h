@@ -52,6 +52,9 @@ enum function_body {
 	BODY_BRIDGE_PORT,
 	BODY_SYN,
 	BODY_ACCEPT,
+	BODY_XT,
+	BODY_NFT,
+	BODY_NFT_VERDICT,
 };
 
 /* How a packet relates to the flow. */
@@ -145,13 +148,23 @@ struct detail_event {
 	u32 pf;		/* NFPROTO_* */
 	u32 in_ifindex; /* of the hook */
 	u32 out_ifindex;
-	s64 value;	/* a function's own number, see the program that sets it */
+	s64 value;	/* a function's own number or address, see the program that sets it */
 	s64 limit;
 	struct tuple from, to; /* IPVS: client to virtual server; client to real server */
 	u8 name[32];	/* table; IPVS: unused */
 	u8 chain[64];	/* chain; for an invalid packet the kernel's words */
 	u8 in_dev[IFNAMSIZ];
 	u8 out_dev[IFNAMSIZ];
+};
+
+/* The bytes of an nftables rule up to the expression that ran. */
+#define RULE_BYTES 1024
+#define RULE_STEP 128
+struct rule_event {
+	struct event e;
+	u32 known; /* bytes of before, counted from its end, that could be read */
+	u32 pad;
+	u8 before[RULE_BYTES];
 };
 
 /* bpf2go writes only types that the object's BTF names. */
@@ -162,5 +175,6 @@ const enum function_body *use_function_body __attribute__((unused));
 const enum event_flag *use_event_flag __attribute__((unused));
 const struct drop_event *use_drop_event __attribute__((unused));
 const struct detail_event *use_detail_event __attribute__((unused));
+const struct rule_event *use_rule_event __attribute__((unused));
 
 #endif

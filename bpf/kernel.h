@@ -230,7 +230,11 @@ struct nf_hook_state {
 };
 
 /* include/linux/netfilter/x_tables.h: a module's type, in vmlinux's BTF only on some kernels */
+struct xt_table_info {
+	unsigned char entries[0];
+};
 struct xt_table {
+	struct xt_table_info *private;
 	char name[32];
 };
 

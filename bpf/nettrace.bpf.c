@@ -18,6 +18,7 @@
 #include "points/skb.bpf.h"
 #include "points/output.bpf.h"
 #include "points/netfilter.bpf.h"
+#include "points/rules.bpf.h"
 #include "points/conntrack.bpf.h"
 #include "points/ipvs.bpf.h"
 #include "points/bridge.bpf.h"

@@ -31,6 +31,9 @@ SEC("kprobe") int kprobe_all(struct pt_regs *ctx)
 	case BODY_BRIDGE_PORT: return on_bridge_port(ctx, cookie, a);
 	case BODY_SYN: return on_syn(ctx, cookie, a);
 	case BODY_ACCEPT: return on_accept(ctx, cookie, a);
+	case BODY_XT: return on_xt(ctx, cookie, a);
+	case BODY_NFT: return on_nft(ctx, cookie, a);
+	case BODY_NFT_VERDICT: return on_nft_verdict(ctx, cookie, a);
 	}
 	return 0;
 }

@@ -36,7 +36,10 @@ FUNCTION(hook, 2)
 	return 0;
 }
 
-/* ipt_do_table, ip6t_do_table: (skb, state, table) before 5.16, (table, skb, state) since. The packet is the one that is followed. */
+/*
+ * ipt_do_table, ip6t_do_table: (skb, state, table) before 5.16, (table, skb, state) since. The packet is the one that is followed. The value is
+ * the address of the table's rules.
+ */
 FUNCTION(table, 3)
 {
 	bool old = tracked_packet(a[0]) != NULL;
@@ -46,8 +49,17 @@ FUNCTION(table, 3)
 	if (!d)
 		return 0;
 	fill_hook(d, old ? a[1] : a[2]);
-	if (bpf_core_type_exists(struct xt_table))
+	if (bpf_core_type_exists(struct xt_table)) {
 		bpf_probe_read_kernel_str(d->name, sizeof(d->name), &table->name);
+		d->value = (u64)BPF_CORE_READ(table, private);
+		d->value += bpf_core_field_offset(struct xt_table_info, entries);
+	} else {
+		struct old_xt_table t = {};
+
+		bpf_probe_read_kernel(&t, sizeof(t), table);
+		bpf_probe_read_kernel_str(d->name, sizeof(d->name), ((struct old_xt_table *)table)->name);
+		d->value = (u64)t.private + OLD_XT_ENTRIES;
+	}
 	bpf_ringbuf_submit(d, 0);
 	return 0;
 }

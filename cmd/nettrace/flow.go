@@ -180,7 +180,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if o.ringBytes == 0 {
 		o.ringBytes = o.ring << 20
 	}
-	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ringBytes, Backend: o.backend})
+	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ringBytes, Backend: o.backend, Busy: true})
 	if err != nil {
 		return nil, err
 	}

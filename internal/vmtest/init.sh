@@ -18,6 +18,7 @@ mount -t tmpfs tmpfs /tmp
 ip link set lo up
 echo 1 >/proc/sys/kernel/panic_on_oops
 modprobe -a veth bridge br_netfilter vxlan geneve ipip dummy ipt_REJECT ip6t_REJECT nf_reject_ipv4 nf_reject_ipv6 sch_ingress cls_bpf nf_tables nft_compat ip_tables iptable_filter iptable_nat iptable_mangle iptable_raw \
+	xt_comment xt_nat xt_MASQUERADE xt_REDIRECT nft_reject_ipv4 nft_reject_ipv6 nft_reject_inet nft_nat nft_masq nft_redir \
 	ip6_tables ip6table_filter ip6table_nat ip_vs ip_vs_rr nf_conntrack nf_nat 2>/dev/null
 exec </dev/null >/dev/ttyS0 2>&1
 stty -F /dev/ttyS0 raw -echo 2>/dev/null

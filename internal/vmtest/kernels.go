@@ -64,6 +64,9 @@ var (
 		"ipt_do_table", "ip6t_do_table", "nft_do_chain", "nf_conntrack_in", "early_drop", "__nf_conntrack_confirm", "nf_nat_manip_pkt", "nf_nat_masquerade_ipv4", "nf_nat_masquerade_ipv6",
 		"nf_nat_redirect_ipv4", "nf_nat_redirect_ipv6", "nf_send_reset", "nf_send_reset6", "ip_vs_schedule", "ip_vs_nat_xmit", "ip_vs_nat_xmit_v6", "ip_vs_tunnel_xmit", "ip_vs_dr_xmit",
 		"ip_vs_leave", "br_forward", "br_flood", "br_pass_frame_up", "vxlan_xmit", "vxlan_xmit_one", "geneve_xmit", "ip_tunnel_xmit",
+		"comment_mt", "reject_tg", "reject_tg6", "xt_dnat_target_v2", "xt_snat_target_v2", "masquerade_tg", "masquerade_tg6", "redirect_tg4", "redirect_tg6", "nft_immediate_eval",
+		"nft_reject_ipv4_eval", "nft_reject_ipv6_eval", "nft_reject_inet_eval", "nft_nat_eval", "nft_nat_inet_eval", "nft_masq_eval", "nft_masq_ipv4_eval", "nft_masq_ipv6_eval",
+		"nft_masq_inet_eval", "nft_redir_eval", "nft_target_eval_xt",
 	}
 )
 

@@ -73,7 +73,7 @@ func (f *flight) nat(a *Assembler, e *tracer.Event) {
 		}
 		h.NAT = &NAT{Type: kind, From: side(from), To: side(to), Undo: undo}
 		t := tupleOf(&to)
-		h.Tuple = &t
+		h.Tuple, h.Seen = &t, f.pend.natRules
 		f.add(h)
 	}
 	now := f.tuple
@@ -88,7 +88,7 @@ func (f *flight) nat(a *Assembler, e *tracer.Event) {
 	}
 	f.tuple = e.Tuple
 	f.local = false
-	f.pend.nat, f.pend.natType = nil, ""
+	f.pend.nat, f.pend.natType, f.pend.natRules = nil, "", nil
 }
 
 // by names the function that a step was seen in.

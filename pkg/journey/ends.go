@@ -17,6 +17,9 @@ func (f *flight) drop(a *Assembler, e *tracer.Event) {
 	if h.Hook == "" && inNetfilter[e.Location] {
 		h.Hook = hookOfHop(f.currentHook())
 	}
+	if h.Hook != "" {
+		h.Seen = f.pend.rules.seen
+	}
 	f.explain(&h)
 	f.infer(&h)
 	h.ICMP = f.icmp

@@ -20,6 +20,8 @@ type pending struct {
 	sent      *tracer.Event // put into the tunnel
 	port      *tracer.Event // the bridge found its port
 	full      *tracer.Event // a listener whose accept queue is full takes it
+	rules     asked         // in the hook that it is in
+	natRules  []Sighting    // those that chose its translation
 	hook      int           // 1-based index of the hop of the hook that it is in
 	last      tracer.Role   // of the last function
 }
@@ -47,7 +49,10 @@ func (f *flight) function(a *Assembler, e *tracer.Event) {
 	case tracer.RoleRedirect:
 		f.pend.natType = "redirect"
 	case tracer.RoleNAT:
+		f.pend.natRules = f.pend.rules.seen
 		f.rewritten(a, e)
+	case tracer.RoleRule:
+		f.pend.rules.see(e)
 	case tracer.RoleReset:
 		f.hasRST = true
 	case tracer.RoleICMP:
@@ -60,7 +65,7 @@ func (f *flight) function(a *Assembler, e *tracer.Event) {
 		f.pend.noServer = true
 		f.add(f.functionHop(a, e, StageIPVS))
 	case tracer.RoleSourceCheck:
-		f.pend.checked = true
+		f.pend.checked = !f.rejecting()
 	case tracer.RoleFragment, tracer.RoleTCRedirect, tracer.RoleBridgeFlood:
 		f.add(f.functionHop(a, e, plainStages[role]))
 	case tracer.RoleBridgePort:
@@ -130,13 +135,24 @@ func (f *flight) settle(a *Assembler, e *tracer.Event, role tracer.Role) {
 	}
 	switch role {
 	case tracer.RoleTable, tracer.RoleChain, tracer.RoleConntrack, tracer.RoleNAT, tracer.RoleMasquerade, tracer.RoleRedirect, tracer.RoleInvalid, tracer.RoleTableFull,
-		tracer.RoleConfirm, tracer.RoleReset, tracer.RoleICMP, tracer.RoleQueue, tracer.RoleSchedule, tracer.RoleIPVS, tracer.RoleNoServer, tracer.RoleRelease:
+		tracer.RoleConfirm, tracer.RoleReset, tracer.RoleICMP, tracer.RoleQueue, tracer.RoleSchedule, tracer.RoleIPVS, tracer.RoleNoServer, tracer.RoleRelease, tracer.RoleRule:
 		return // still inside the hook
+	case tracer.RoleSourceCheck:
+		if f.rejecting() {
+			return
+		}
 	}
 	f.passed(a)
 	if role != tracer.RoleSourceCheck && role != tracer.RoleUnroutable {
 		f.pend.checked = false
 	}
+}
+
+// rejecting: behind PREROUTING a source is checked only for the answer of a rule that rejects, which looks for its way from inside the hook
+// (net/ipv4/netfilter/nf_reject_ipv4.c, nf_reject_fill_skb_dst).
+func (f *flight) rejecting() bool {
+	h := f.currentHook()
+	return h != nil && h.Verdict == "" && h.Hook != "" && h.Hook != hookNames[0]
 }
 
 // functionHop is a hop for a function's call.

@@ -63,6 +63,7 @@ func (f *flight) table(a *Assembler, e *tracer.Event) {
 	if e.Chain != "" {
 		name += "/" + e.Chain
 	}
+	f.pend.rules.enter(e, name)
 	const most = 32
 	if name != "" && len(h.Tables) < most && !slices.Contains(h.Tables, name) {
 		h.Tables = append(h.Tables, name)
@@ -82,7 +83,7 @@ func (f *flight) passed(a *Assembler) {
 		h.Verdict = "accept"
 	}
 	f.dropDoubled()
-	f.pend.hook, f.pend.words, f.pend.tableFull = 0, "", false
+	f.pend.hook, f.pend.words, f.pend.tableFull, f.pend.rules = 0, "", false, asked{}
 	if c := f.pend.confirm; c != nil {
 		f.pend.confirm = nil
 		f.add(f.functionHop(a, c, StageConntrack))

@@ -188,6 +188,8 @@ type Hop struct {
 	IPVS *IPVS  `json:"ipvs,omitempty"`
 	// From is the bridge port at which the packet came in, at a hop that tells the port to which it goes.
 	From string `json:"from,omitempty"`
+	// Seen are the rules that were seen to have their say in the hook that dropped or translated, oldest first; not part of the contract's JSON.
+	Seen []Sighting `json:"-"`
 }
 
 // IPVS is the choice of a real server; addresses with ports.

@@ -10,8 +10,9 @@ import (
 	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
 )
 
-// Attribute finds the rules behind a journey's drops and translations in the snapshot and puts them into its hops. They are inferred: the
-// rules are evaluated over the packet as it was at the hook. A nil snapshot changes nothing.
+// Attribute finds the rules behind a journey's drops and translations in the snapshot and puts them into its hops: the one that the kernel was
+// seen to run where points told, else inferred: the rules are evaluated over the packet as it was at the hook. A nil snapshot changes
+// nothing.
 func Attribute(s *Snapshot, j *journey.Journey) {
 	for i := range j.Hops {
 		h := &j.Hops[i]
@@ -21,11 +22,22 @@ func Attribute(s *Snapshot, j *journey.Journey) {
 		}
 		switch {
 		case h.Stage == journey.StageDrop && h.Hook != "":
-			fill(h, ruleset.Find(n.Rulesets, dropQuestion(n, j, i)))
+			q := dropQuestion(n, j, i)
+			decide(n, h, dropTargets, ruleset.Find(n.Rulesets, q), q.Packet.Dst.Is6())
 		case h.Stage == journey.StageNAT && !h.NAT.Undo:
 			natRule(n, j, i)
 		}
 	}
+}
+
+// decide fills in the rule that the kernel was seen to run, else the one that fits best.
+func decide(n *Namespace, h *journey.Hop, verdicts []string, inferred []ruleset.Found, v6 bool) {
+	if f, ok := exact(n, h, verdicts, inferred, v6); ok {
+		fill(h, []ruleset.Found{f})
+		h.Rule.Certainty = "exact"
+		return
+	}
+	fill(h, inferred)
 }
 
 func fill(h *journey.Hop, found []ruleset.Found) {
@@ -136,7 +148,7 @@ func natRule(n *Namespace, j *journey.Journey, i int) {
 	q := ruleset.Question{Hook: "PREROUTING", Verdict: "dnat", To: h.NAT.To, Packet: p}
 	if h.NAT.Type != "dnat" {
 		q.Hook, q.Verdict = "POSTROUTING", "snat"
-		fill(h, ruleset.Find(n.Rulesets, q))
+		decide(n, h, snatTargets, ruleset.Find(n.Rulesets, q), p.Dst.Is6())
 		if h.Rule != nil && h.Rule.Verdict == "MASQUERADE" {
 			h.NAT.Type = "masquerade"
 		}
@@ -146,7 +158,7 @@ func natRule(n *Namespace, j *journey.Journey, i int) {
 	if p.In == "" {
 		q.Hook = "OUTPUT"
 	}
-	fill(h, ruleset.Find(n.Rulesets, q))
+	decide(n, h, dnatTargets, ruleset.Find(n.Rulesets, q), p.Dst.Is6())
 }
 
 // LocalIn is the assembler's question whether an address belongs to a namespace.

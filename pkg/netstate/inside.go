@@ -163,6 +163,12 @@ func (r *reader) nftables(ctx context.Context) {
 		return
 	}
 	r.n.Unread = append(r.n.Unread, warnings...)
+	for i := range r.n.Rulesets {
+		if s := &r.n.Rulesets[i]; s.Backend == "iptables-nft" {
+			ruleset.GiveHandles(s, n.Skipped)
+		}
+	}
+	n.Skipped = nil
 	if len(n.Tables) > 0 {
 		r.n.Rulesets = append(r.n.Rulesets, ruleset.Ruleset{Backend: "nft", NFT: n})
 	}
@@ -206,9 +212,13 @@ func (r *reader) ruleset(ctx context.Context, tool, backend, family string) {
 		return
 	}
 	r.n.Unread = append(r.n.Unread, warnings...)
-	if len(rs.Tables) > 0 {
-		r.n.Rulesets = append(r.n.Rulesets, rs)
+	if len(rs.Tables) == 0 {
+		return
 	}
+	if backend == "iptables-legacy" {
+		r.places(&rs)
+	}
+	r.n.Rulesets = append(r.n.Rulesets, rs)
 }
 
 func firstLine(s string) string {

@@ -71,6 +71,20 @@ func (a *attaching) functions(functions []*planned) {
 	for _, group := range byProgram(multi) {
 		attachMulti(group, a.done)
 	}
+	a.replaced(functions)
+}
+
+// replaced marks functions that this kernel does not have because it has another in their place.
+func (a *attaching) replaced(functions []*planned) {
+	attached := map[string]bool{}
+	for _, f := range functions {
+		attached[f.function.Name] = f.status.Attached
+	}
+	for _, f := range functions {
+		if !f.status.Attached && attached[f.function.Else] {
+			*f.status = PointStatus{Name: f.function.Name, Why: "the function " + f.function.Else + " tells it", Needless: true}
+		}
+	}
 }
 
 func (f *planned) attach() (io.Closer, error) {

@@ -121,6 +121,9 @@ const (
 	bpfFunctionBodyBODY_BRIDGE_PORT bpfFunctionBody = 11
 	bpfFunctionBodyBODY_SYN         bpfFunctionBody = 12
 	bpfFunctionBodyBODY_ACCEPT      bpfFunctionBody = 13
+	bpfFunctionBodyBODY_XT          bpfFunctionBody = 14
+	bpfFunctionBodyBODY_NFT         bpfFunctionBody = 15
+	bpfFunctionBodyBODY_NFT_VERDICT bpfFunctionBody = 16
 )
 
 type bpfPoint uint32
@@ -147,6 +150,14 @@ const (
 	bpfPointPOINT_FUNCTIONS      bpfPoint = 64
 	bpfPointPOINT_MAX            bpfPoint = 256
 )
+
+type bpfRuleEvent struct {
+	_      structs.HostLayout
+	E      bpfEvent
+	Known  uint32
+	Pad    uint32
+	Before [1024]uint8
+}
 
 type bpfTunnel uint32
 
@@ -191,6 +202,8 @@ const (
 	bpfProgFentryIpvs         = "fentry_ipvs"
 	bpfProgFentryLocalOut     = "fentry_local_out"
 	bpfProgFentryNat          = "fentry_nat"
+	bpfProgFentryNft          = "fentry_nft"
+	bpfProgFentryNftVerdict   = "fentry_nft_verdict"
 	bpfProgFentryRelease      = "fentry_release"
 	bpfProgFentrySkb0         = "fentry_skb0"
 	bpfProgFentrySkb1         = "fentry_skb1"
@@ -199,6 +212,7 @@ const (
 	bpfProgFentrySkbValue     = "fentry_skb_value"
 	bpfProgFentrySyn          = "fentry_syn"
 	bpfProgFentryTable        = "fentry_table"
+	bpfProgFentryXt           = "fentry_xt"
 	bpfProgFib6TableLookup    = "fib6_table_lookup"
 	bpfProgFibTableLookup     = "fib_table_lookup"
 	bpfProgIcmpSend           = "icmp_send"
@@ -214,11 +228,14 @@ const (
 	bpfProgKprobeIpvs         = "kprobe_ipvs"
 	bpfProgKprobeLocalOut     = "kprobe_local_out"
 	bpfProgKprobeNat          = "kprobe_nat"
+	bpfProgKprobeNft          = "kprobe_nft"
+	bpfProgKprobeNftVerdict   = "kprobe_nft_verdict"
 	bpfProgKprobeRelease      = "kprobe_release"
 	bpfProgKprobeSkb          = "kprobe_skb"
 	bpfProgKprobeSkbValue     = "kprobe_skb_value"
 	bpfProgKprobeSyn          = "kprobe_syn"
 	bpfProgKprobeTable        = "kprobe_table"
+	bpfProgKprobeXt           = "kprobe_xt"
 	bpfProgNeighEventSendDead = "neigh_event_send_dead"
 	bpfProgNeighEventSendDone = "neigh_event_send_done"
 	bpfProgNeighTimerHandler  = "neigh_timer_handler"
@@ -249,6 +266,7 @@ const (
 	bpfVarUseEventFlag        = "use_event_flag"
 	bpfVarUseFunctionBody     = "use_function_body"
 	bpfVarUsePoint            = "use_point"
+	bpfVarUseRuleEvent        = "use_rule_event"
 	bpfVarUseTunnel           = "use_tunnel"
 )
 
@@ -303,6 +321,8 @@ type bpfProgramSpecs struct {
 	FentryIpvs         *ebpf.ProgramSpec `ebpf:"fentry_ipvs"`
 	FentryLocalOut     *ebpf.ProgramSpec `ebpf:"fentry_local_out"`
 	FentryNat          *ebpf.ProgramSpec `ebpf:"fentry_nat"`
+	FentryNft          *ebpf.ProgramSpec `ebpf:"fentry_nft"`
+	FentryNftVerdict   *ebpf.ProgramSpec `ebpf:"fentry_nft_verdict"`
 	FentryRelease      *ebpf.ProgramSpec `ebpf:"fentry_release"`
 	FentrySkb0         *ebpf.ProgramSpec `ebpf:"fentry_skb0"`
 	FentrySkb1         *ebpf.ProgramSpec `ebpf:"fentry_skb1"`
@@ -311,6 +331,7 @@ type bpfProgramSpecs struct {
 	FentrySkbValue     *ebpf.ProgramSpec `ebpf:"fentry_skb_value"`
 	FentrySyn          *ebpf.ProgramSpec `ebpf:"fentry_syn"`
 	FentryTable        *ebpf.ProgramSpec `ebpf:"fentry_table"`
+	FentryXt           *ebpf.ProgramSpec `ebpf:"fentry_xt"`
 	Fib6TableLookup    *ebpf.ProgramSpec `ebpf:"fib6_table_lookup"`
 	FibTableLookup     *ebpf.ProgramSpec `ebpf:"fib_table_lookup"`
 	IcmpSend           *ebpf.ProgramSpec `ebpf:"icmp_send"`
@@ -326,11 +347,14 @@ type bpfProgramSpecs struct {
 	KprobeIpvs         *ebpf.ProgramSpec `ebpf:"kprobe_ipvs"`
 	KprobeLocalOut     *ebpf.ProgramSpec `ebpf:"kprobe_local_out"`
 	KprobeNat          *ebpf.ProgramSpec `ebpf:"kprobe_nat"`
+	KprobeNft          *ebpf.ProgramSpec `ebpf:"kprobe_nft"`
+	KprobeNftVerdict   *ebpf.ProgramSpec `ebpf:"kprobe_nft_verdict"`
 	KprobeRelease      *ebpf.ProgramSpec `ebpf:"kprobe_release"`
 	KprobeSkb          *ebpf.ProgramSpec `ebpf:"kprobe_skb"`
 	KprobeSkbValue     *ebpf.ProgramSpec `ebpf:"kprobe_skb_value"`
 	KprobeSyn          *ebpf.ProgramSpec `ebpf:"kprobe_syn"`
 	KprobeTable        *ebpf.ProgramSpec `ebpf:"kprobe_table"`
+	KprobeXt           *ebpf.ProgramSpec `ebpf:"kprobe_xt"`
 	NeighEventSendDead *ebpf.ProgramSpec `ebpf:"neigh_event_send_dead"`
 	NeighEventSendDone *ebpf.ProgramSpec `ebpf:"neigh_event_send_done"`
 	NeighTimerHandler  *ebpf.ProgramSpec `ebpf:"neigh_timer_handler"`
@@ -383,6 +407,7 @@ type bpfVariableSpecs struct {
 	UseEventFlag    *ebpf.VariableSpec `ebpf:"use_event_flag"`
 	UseFunctionBody *ebpf.VariableSpec `ebpf:"use_function_body"`
 	UsePoint        *ebpf.VariableSpec `ebpf:"use_point"`
+	UseRuleEvent    *ebpf.VariableSpec `ebpf:"use_rule_event"`
 	UseTunnel       *ebpf.VariableSpec `ebpf:"use_tunnel"`
 }
 
@@ -457,6 +482,7 @@ type bpfVariables struct {
 	UseEventFlag    *ebpf.Variable `ebpf:"use_event_flag"`
 	UseFunctionBody *ebpf.Variable `ebpf:"use_function_body"`
 	UsePoint        *ebpf.Variable `ebpf:"use_point"`
+	UseRuleEvent    *ebpf.Variable `ebpf:"use_rule_event"`
 	UseTunnel       *ebpf.Variable `ebpf:"use_tunnel"`
 }
 
@@ -473,6 +499,8 @@ type bpfPrograms struct {
 	FentryIpvs         *ebpf.Program `ebpf:"fentry_ipvs"`
 	FentryLocalOut     *ebpf.Program `ebpf:"fentry_local_out"`
 	FentryNat          *ebpf.Program `ebpf:"fentry_nat"`
+	FentryNft          *ebpf.Program `ebpf:"fentry_nft"`
+	FentryNftVerdict   *ebpf.Program `ebpf:"fentry_nft_verdict"`
 	FentryRelease      *ebpf.Program `ebpf:"fentry_release"`
 	FentrySkb0         *ebpf.Program `ebpf:"fentry_skb0"`
 	FentrySkb1         *ebpf.Program `ebpf:"fentry_skb1"`
@@ -481,6 +509,7 @@ type bpfPrograms struct {
 	FentrySkbValue     *ebpf.Program `ebpf:"fentry_skb_value"`
 	FentrySyn          *ebpf.Program `ebpf:"fentry_syn"`
 	FentryTable        *ebpf.Program `ebpf:"fentry_table"`
+	FentryXt           *ebpf.Program `ebpf:"fentry_xt"`
 	Fib6TableLookup    *ebpf.Program `ebpf:"fib6_table_lookup"`
 	FibTableLookup     *ebpf.Program `ebpf:"fib_table_lookup"`
 	IcmpSend           *ebpf.Program `ebpf:"icmp_send"`
@@ -496,11 +525,14 @@ type bpfPrograms struct {
 	KprobeIpvs         *ebpf.Program `ebpf:"kprobe_ipvs"`
 	KprobeLocalOut     *ebpf.Program `ebpf:"kprobe_local_out"`
 	KprobeNat          *ebpf.Program `ebpf:"kprobe_nat"`
+	KprobeNft          *ebpf.Program `ebpf:"kprobe_nft"`
+	KprobeNftVerdict   *ebpf.Program `ebpf:"kprobe_nft_verdict"`
 	KprobeRelease      *ebpf.Program `ebpf:"kprobe_release"`
 	KprobeSkb          *ebpf.Program `ebpf:"kprobe_skb"`
 	KprobeSkbValue     *ebpf.Program `ebpf:"kprobe_skb_value"`
 	KprobeSyn          *ebpf.Program `ebpf:"kprobe_syn"`
 	KprobeTable        *ebpf.Program `ebpf:"kprobe_table"`
+	KprobeXt           *ebpf.Program `ebpf:"kprobe_xt"`
 	NeighEventSendDead *ebpf.Program `ebpf:"neigh_event_send_dead"`
 	NeighEventSendDone *ebpf.Program `ebpf:"neigh_event_send_done"`
 	NeighTimerHandler  *ebpf.Program `ebpf:"neigh_timer_handler"`
@@ -524,6 +556,8 @@ func (p *bpfPrograms) Close() error {
 		p.FentryIpvs,
 		p.FentryLocalOut,
 		p.FentryNat,
+		p.FentryNft,
+		p.FentryNftVerdict,
 		p.FentryRelease,
 		p.FentrySkb0,
 		p.FentrySkb1,
@@ -532,6 +566,7 @@ func (p *bpfPrograms) Close() error {
 		p.FentrySkbValue,
 		p.FentrySyn,
 		p.FentryTable,
+		p.FentryXt,
 		p.Fib6TableLookup,
 		p.FibTableLookup,
 		p.IcmpSend,
@@ -547,11 +582,14 @@ func (p *bpfPrograms) Close() error {
 		p.KprobeIpvs,
 		p.KprobeLocalOut,
 		p.KprobeNat,
+		p.KprobeNft,
+		p.KprobeNftVerdict,
 		p.KprobeRelease,
 		p.KprobeSkb,
 		p.KprobeSkbValue,
 		p.KprobeSyn,
 		p.KprobeTable,
+		p.KprobeXt,
 		p.NeighEventSendDead,
 		p.NeighEventSendDone,
 		p.NeighTimerHandler,

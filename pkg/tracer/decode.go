@@ -22,6 +22,7 @@ const (
 	eventSize  = int(unsafe.Sizeof(bpfEvent{}))
 	dropSize   = int(unsafe.Sizeof(bpfDropEvent{}))
 	detailSize = int(unsafe.Sizeof(bpfDetailEvent{}))
+	ruleSize   = int(unsafe.Sizeof(bpfRuleEvent{}))
 )
 
 var errShort = errors.New("record is shorter than an event")
@@ -93,7 +94,13 @@ func (d *Decoder) Decode(record []byte, e *Event) error {
 	case PointResetSent:
 		e.Reason = d.names.ResetReason(r.Reason)
 	}
-	if e.Point >= firstFunction && len(record) >= detailSize {
+	switch {
+	case e.Point < firstFunction:
+	case rulesMemory[e.Point]:
+		if len(record) >= ruleSize {
+			d.rule(record, e)
+		}
+	case len(record) >= detailSize:
 		d.detail(record, e)
 	}
 	return nil
@@ -113,6 +120,22 @@ func (d *Decoder) detail(record []byte, e *Event) {
 	if w.To.Family != 0 {
 		e.Virtual, e.Backend = tuple(&w.From), tuple(&w.To)
 	}
+}
+
+// rulesMemory are the points that send the memory of a rule.
+var rulesMemory = func() map[Point]bool {
+	m := map[Point]bool{}
+	for _, f := range Functions {
+		m[f.Point] = f.Program == "nft" || f.Program == "nft_verdict"
+	}
+	return m
+}()
+
+func (d *Decoder) rule(record []byte, e *Event) {
+	var w bpfRuleEvent
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&w)), ruleSize), record)
+	known := min(int(w.Known), len(w.Before))
+	e.Memory = bytes.Clone(w.Before[len(w.Before)-known:])
 }
 
 // tunnelNames are the types of the contract; recordings of before Geneve and IP-in-IP have 0.

@@ -117,7 +117,8 @@ type Event struct {
 	Table            string // of netfilter
 	Chain            string // of netfilter
 	Words            string // why a packet is INVALID, in the kernel's words
-	Value, Limit     int64  // a listener's queue and its bound; ICMP type and code; NAT: which side, which direction
+	Value, Limit     int64  // address of a table's rules, or of a rule's parameters; a listener's queue and its bound; ICMP type and code; NAT: which side, which direction
+	Memory           []byte // of an nftables rule: what lies before the expression that ran
 	Virtual, Backend Tuple  // IPVS: client to virtual server, client to real server
 
 	Reason   string   // drop or reset reason by the kernel's own name, "" when it has none

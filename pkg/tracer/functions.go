@@ -41,6 +41,7 @@ const (
 	RoleTransport        // given to TCP, UDP or ICMP
 	RoleListener         // a listening socket takes it; Value and Limit are its accept queue
 	RoleRelease          // its memory is given back
+	RoleRule             // a rule had its say; Value or Memory tell where it lies
 )
 
 // The first point of a function (bpf/event.h).
@@ -58,6 +59,10 @@ type Function struct {
 	Family  uint8 // 4 or 6 for a function that only such packets reach
 	// Instead names the tracepoint that tells the same where it exists.
 	Instead string
+	// Else is the function of the same module that other kernels have instead.
+	Else string
+	// Idle is true for functions that are reached only while rules use their module: where none does they are no points of a flow.
+	Idle bool
 	// NoFentry is true for functions with variable arguments.
 	NoFentry bool
 }
@@ -118,6 +123,27 @@ var Functions = []Function{
 	{Point: 115, Name: "tcp_v4_syn_recv_sock", Program: "accept", Role: RoleListener, Meaning: "a handshake is completed", Family: 4},
 	{Point: 116, Name: "tcp_v6_syn_recv_sock", Program: "accept", Role: RoleListener, Meaning: "a handshake over IPv6 is completed", Family: 6},
 	{Point: 117, Name: "skb_release_head_state", Program: "release", Role: RoleRelease, Meaning: "the packet's memory is given back"},
+	{Point: 118, Name: "comment_mt", Module: "xt_comment", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an iptables rule's comment was reached"},
+	{Point: 119, Name: "reject_tg", Module: "ipt_REJECT", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an iptables rule rejects the packet", Family: 4},
+	{Point: 120, Name: "reject_tg6", Module: "ip6t_REJECT", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an ip6tables rule rejects the packet", Family: 6},
+	{Point: 121, Name: "xt_dnat_target_v2", Module: "xt_nat", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an iptables rule translates the destination"},
+	{Point: 122, Name: "xt_snat_target_v2", Module: "xt_nat", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an iptables rule translates the source"},
+	{Point: 123, Name: "masquerade_tg", Module: "xt_MASQUERADE", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an iptables rule masquerades the source", Family: 4},
+	{Point: 124, Name: "masquerade_tg6", Module: "xt_MASQUERADE", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an ip6tables rule masquerades the source", Family: 6},
+	{Point: 125, Name: "redirect_tg4", Module: "xt_REDIRECT", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an iptables rule redirects the packet to this node", Family: 4},
+	{Point: 126, Name: "redirect_tg6", Module: "xt_REDIRECT", Program: "xt", Role: RoleRule, Idle: true, Meaning: "an ip6tables rule redirects the packet to this node", Family: 6},
+	{Point: 127, Name: "nft_immediate_eval", Module: "nf_tables", Program: "nft_verdict", Role: RoleRule, Meaning: "an nftables rule drops the packet"},
+	{Point: 128, Name: "nft_reject_ipv4_eval", Module: "nft_reject_ipv4", Program: "nft", Role: RoleRule, Idle: true, Meaning: "an nftables rule rejects the packet", Family: 4},
+	{Point: 129, Name: "nft_reject_ipv6_eval", Module: "nft_reject_ipv6", Program: "nft", Role: RoleRule, Idle: true, Meaning: "an nftables rule rejects the IPv6 packet", Family: 6},
+	{Point: 130, Name: "nft_reject_inet_eval", Module: "nft_reject_inet", Program: "nft", Role: RoleRule, Idle: true, Meaning: "an nftables rule of family inet rejects the packet"},
+	{Point: 131, Name: "nft_nat_eval", Module: "nft_nat", Program: "nft", Role: RoleRule, Idle: true, Meaning: "an nftables rule translates the packet"},
+	{Point: 132, Name: "nft_nat_inet_eval", Module: "nft_nat", Program: "nft", Role: RoleRule, Idle: true, Meaning: "an nftables rule of family inet translates the packet"},
+	{Point: 133, Name: "nft_masq_eval", Module: "nft_masq", Program: "nft", Role: RoleRule, Idle: true, Meaning: "an nftables rule masquerades the source", Else: "nft_masq_ipv4_eval"},
+	{Point: 134, Name: "nft_masq_ipv4_eval", Module: "nft_masq", Program: "nft", Role: RoleRule, Idle: true, Meaning: "the same before 6.12", Family: 4, Else: "nft_masq_eval"},
+	{Point: 135, Name: "nft_masq_ipv6_eval", Module: "nft_masq", Program: "nft", Role: RoleRule, Idle: true, Meaning: "the same for IPv6", Family: 6, Else: "nft_masq_eval"},
+	{Point: 136, Name: "nft_masq_inet_eval", Module: "nft_masq", Program: "nft", Role: RoleRule, Idle: true, Meaning: "the same for family inet", Else: "nft_masq_eval"},
+	{Point: 137, Name: "nft_redir_eval", Module: "nft_redir", Program: "nft", Role: RoleRule, Idle: true, Meaning: "an nftables rule redirects the packet to this node"},
+	{Point: 138, Name: "nft_target_eval_xt", Module: "nft_compat", Program: "nft", Role: RoleRule, Idle: true, Meaning: "a target of iptables-nft"},
 }
 
 // functionsByPoint is Functions by number.

@@ -22,6 +22,8 @@ type Options struct {
 	Filter Filter
 	// Backend is the rung for kernel functions: one of Backends, "" for BackendAuto.
 	Backend string
+	// Busy leaves out the functions of modules that no rule uses at the start: no packet reaches them until one does.
+	Busy bool
 	// RingBytes is the size of the ring buffer; a power of two, at least a page. Default 8 MiB.
 	RingBytes uint32
 }
@@ -66,7 +68,7 @@ func Start(o Options) (*Tracer, error) {
 		programs  map[string]*ebpf.ProgramSpec
 		plan      sync.WaitGroup
 	)
-	plan.Go(func() { functions, programs = t.planFunctions(halves[1], &o.Filter) })
+	plan.Go(func() { functions, programs = t.planFunctions(halves[1], &o) })
 	t.dropMissing(tracepoints, m.kernel, &o.Filter)
 	err = t.makeMaps(m, &o)
 	plan.Wait()

@@ -30,7 +30,7 @@ var bodies = map[string]bpfFunctionBody{
 	"skb": bpfFunctionBodyBODY_SKB, "skb_value": bpfFunctionBodyBODY_SKB_VALUE, "release": bpfFunctionBodyBODY_RELEASE, "local_out": bpfFunctionBodyBODY_LOCAL_OUT,
 	"hook": bpfFunctionBodyBODY_HOOK, "table": bpfFunctionBodyBODY_TABLE, "chain": bpfFunctionBodyBODY_CHAIN, "invalid": bpfFunctionBodyBODY_INVALID,
 	"early_drop": bpfFunctionBodyBODY_EARLY_DROP, "nat": bpfFunctionBodyBODY_NAT, "ipvs": bpfFunctionBodyBODY_IPVS, "bridge_port": bpfFunctionBodyBODY_BRIDGE_PORT,
-	"syn": bpfFunctionBodyBODY_SYN, "accept": bpfFunctionBodyBODY_ACCEPT,
+	"syn": bpfFunctionBodyBODY_SYN, "accept": bpfFunctionBodyBODY_ACCEPT, "xt": bpfFunctionBodyBODY_XT, "nft": bpfFunctionBodyBODY_NFT, "nft_verdict": bpfFunctionBodyBODY_NFT_VERDICT,
 }
 
 // outputBody looks at packets that are not followed yet, so it is a program of its own: the others cost nothing until there is one.
@@ -63,15 +63,23 @@ func (f *planned) kprobe(embedded map[string]*ebpf.ProgramSpec) *ebpf.ProgramSpe
 }
 
 // planFunctions chooses a rung for every function. The programs that are needed for it are those returned.
-func (t *Tracer) planFunctions(here *types, filter *Filter) ([]*planned, map[string]*ebpf.ProgramSpec) {
+func (t *Tracer) planFunctions(here *types, o *Options) ([]*planned, map[string]*ebpf.ProgramSpec) {
 	programs := map[string]*ebpf.ProgramSpec{}
 	ladder := t.rungs.ladder()
+	var idle map[string]bool
+	if o.Busy {
+		idle = idleModules()
+	}
 	var out []*planned
 	for i := range Functions {
 		f := &Functions[i]
 		status := &t.points[len(Points)+i]
 		status.Name = f.Name
-		if status.Why, status.Needless = t.whyNot(f, filter, ladder, here); status.Why != "" {
+		if status.Why, status.Needless = t.whyNot(f, &o.Filter, ladder, here); status.Why != "" {
+			continue
+		}
+		if f.Idle && idle[f.Module] {
+			status.Why, status.Needless = "no rule uses module "+f.Module, true
 			continue
 		}
 		p := &planned{function: f, status: status, cookies: t.rungs.cookies}

@@ -65,6 +65,9 @@ func (t *types) whyNot(f *Function) (why string, needless bool) {
 	}
 	var fn *btf.Func
 	if spec := t.module(f.Module); spec != nil && spec.TypeByName(f.Name, &fn) != nil {
+		if f.Else != "" && spec.TypeByName(f.Else, &fn) == nil {
+			return "the function " + f.Else + " tells it", true
+		}
 		return "module " + f.Module + " has no function " + f.Name + " (renamed, or merged into its caller)", false
 	}
 	return "", false

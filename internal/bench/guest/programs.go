@@ -47,7 +47,7 @@ func oneFilter(l *lab.Lab, what string, f tracer.Filter) (err error) {
 		return err
 	}
 	defer p.close()
-	t, err := tracer.Start(tracer.Options{Filter: f})
+	t, err := tracer.Start(tracer.Options{Filter: f, Busy: true})
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}

@@ -30,7 +30,8 @@ type object struct {
 	Flags   json.RawMessage `json:"flags"`
 }
 
-// ParseNFT reads 'nft -j -a list ruleset'. skip names the tables that iptables made, as "family/name". What is whole of a listing that was cut
+// ParseNFT reads 'nft -j -a list ruleset'. skip names the tables that iptables made: of them only the
+// handles are kept. What is whole of a listing that was cut
 // is returned, with a sentence about the rest; objects that are not understood are counted in one. An error is one of reading.
 func ParseNFT(r io.Reader, skip func(family, table string) bool) (*NFT, []string, error) {
 	d := json.NewDecoder(io.LimitReader(r, maxNFT))
@@ -57,6 +58,7 @@ func ParseNFT(r io.Reader, skip func(family, table string) bool) (*NFT, []string
 		}
 		p.take(&entry)
 	}
+	p.setAside()
 	for i := range p.out.Tables {
 		for k := range p.out.Tables[i].Sets {
 			p.out.Tables[i].Sets[k].load() // questions come later, and are to be answered at once
@@ -123,17 +125,33 @@ func (p *nftParser) take(e *entry) {
 			p.odd++
 			return
 		}
-		t.Chains[i].Rules = append(t.Chains[i].Rules, NFTRule{Handle: o.Handle, Comment: clean(o.Comment), Expr: o.Expr})
-	default:
+		r := NFTRule{Handle: o.Handle}
+		if !p.skipped(t) {
+			r.Comment, r.Expr = clean(o.Comment), o.Expr
+		}
+		t.Chains[i].Rules = append(t.Chains[i].Rules, r)
+	case !p.skipped(t):
 		t.Sets = append(t.Sets, NFTSet{Name: clean(o.Name), Loose: loose(o.Flags), Elem: o.Elem})
 	}
 }
 
-// table finds a table; nil for one that is skipped or was not declared.
-func (p *nftParser) table(family, name string, declared bool) *NFTTable {
-	if p.skip != nil && p.skip(family, name) {
-		return nil
+func (p *nftParser) skipped(t *NFTTable) bool { return p.skip != nil && p.skip(t.Family, t.Name) }
+
+// setAside takes the skipped tables out of those that are evaluated.
+func (p *nftParser) setAside() {
+	all := p.out.Tables
+	p.out.Tables = nil
+	for i := range all {
+		if p.skipped(&all[i]) {
+			p.out.Skipped = append(p.out.Skipped, all[i])
+		} else {
+			p.out.Tables = append(p.out.Tables, all[i])
+		}
 	}
+}
+
+// table finds a table; nil for one that was not declared.
+func (p *nftParser) table(family, name string, declared bool) *NFTTable {
 	k := [2]string{family, name}
 	i, ok := p.at[k]
 	if !ok {

@@ -8,6 +8,8 @@ import "encoding/json"
 // those are read as iptables rules. Expressions stay JSON until a question needs them.
 type NFT struct {
 	Tables []NFTTable `json:"tables"`
+	// Skipped are the handles of the tables that iptables made; they are only for GiveHandles.
+	Skipped []NFTTable `json:"-"`
 }
 
 // NFTTable is one table; Family is ip, ip6, inet, bridge, netdev, arp.

@@ -30,6 +30,11 @@ type Rule struct {
 	Comment string `json:"comment,omitempty"`
 	Target  string `json:"target,omitempty"` // ACCEPT, DROP, REJECT, DNAT, a chain's name, ...; "" for none
 	Goto    bool   `json:"goto,omitempty"`
+	// Begin and End are where the kernel keeps a rule of iptables-legacy, in bytes from the start of its table; 0 when that is not known.
+	Begin uint32 `json:"begin,omitempty"`
+	End   uint32 `json:"end,omitempty"`
+	// Handle is nftables' number of a rule of iptables-nft.
+	Handle  uint64 `json:"handle,omitempty"`
 	Packets uint64 `json:"packets,omitempty"`
 	Bytes   uint64 `json:"bytes,omitempty"`
 }
