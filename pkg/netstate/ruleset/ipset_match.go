@@ -130,6 +130,11 @@ func (s *IPSet) has(dirs []string, p *Packet, nomatch bool) answer {
 			if a := s.decide(k, iface, nomatch, miss); a != undecided {
 				return a
 			}
+			// Elements of the same network for other devices only: the kernel does not look at wider networks then
+			// (net/netfilter/ipset/ip_set_hash_gen.h, mtype_test_cidrs, "multi").
+			if iface != "" && len(s.members[k]) > 0 {
+				return miss
+			}
 		}
 	}
 	return miss
