@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 )
@@ -109,9 +110,13 @@ func ipvsNoServer(d *dropAt) *Finding {
 		}
 		evidence = "the virtual server has no real server that takes new connections"
 	}
+	flag := map[string]string{"udp": "-u", "sctp": "--sctp-service"}[d.j.Packet.Proto]
+	if flag == "" {
+		flag = "-t"
+	}
 	to := d.who(d.tuple().Dst, d.tuple().Dport)
 	return &Finding{Layer: Service, Cause: "no-endpoints", Confidence: Confirmed,
 		Summary:  fmt.Sprintf("IPVS on %s has no real server for %s: the Service has no ready endpoints", place(d.h), to),
 		Evidence: lines(evidence, ruleEvidence(d.h.Rule)),
-		Fix:      []string{in(d.h, "ipvsadm -ln -t "+to), "kubectl get endpointslices -A: find the Service with this address, then its pods' labels and readiness"}}
+		Fix:      []string{in(d.h, "ipvsadm -ln "+flag+" "+netip.AddrPortFrom(d.tuple().Dst, d.tuple().Dport).String()), "kubectl get endpointslices -A: find the Service with this address, then its pods' labels and readiness"}}
 }

@@ -20,16 +20,17 @@ const (
 	dimSet   dimension = "set"
 )
 
-const maxDimensions = 3 // IPSET_DIM_MAX, include/uapi/linux/netfilter/ipset/ip_set.h
+const (
+	maxDimensions = 3 // IPSET_DIM_MAX, include/uapi/linux/netfilter/ipset/ip_set.h
+	maxAddresses  = 2 // of an element; no type of the kernel has more
+)
 
 // dimensions are those of a type such as "hash:ip,port"; nil for one that is not understood.
 func dimensions(kind string) []dimension {
 	method, list, _ := strings.Cut(kind, ":")
 	var out []dimension
-	ports := false
 	for d := range strings.SplitSeq(list, ",") {
 		out = append(out, dimension(d))
-		ports = ports || dimension(d) == dimPort
 	}
 	if len(out) > maxDimensions {
 		return nil
@@ -40,10 +41,17 @@ func dimensions(kind string) []dimension {
 	case method != "hash" || out[0] == dimPort || out[0] == dimIface || slices.Contains(out, dimSet):
 		return nil
 	}
+	addresses := 0
 	for i, d := range out {
 		if d != dimIP && d != dimNet && d != dimPort && (d != dimIface || i != 1) {
 			return nil
 		}
+		if d == dimIP || d == dimNet {
+			addresses++
+		}
+	}
+	if addresses > maxAddresses {
+		return nil
 	}
 	return out
 }
@@ -158,7 +166,7 @@ func parseMember(s *IPSet, text string) (member, bool) {
 			return m, false
 		}
 	}
-	return m, addresses <= 2
+	return m, true
 }
 
 func parsePlace(s *IPSet, text string, d dimension) (place, bool) {

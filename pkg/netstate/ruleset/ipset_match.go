@@ -47,6 +47,9 @@ func (s *IPSets) member(name string, dirs []string, p *Packet, nomatch, inList b
 		return maybe
 	}
 	set.prepare()
+	if len(set.dims) == 0 { // a recording can say anything
+		return maybe
+	}
 	if len(dirs) < len(set.dims) || (set.Family == "inet" && p.Dst.Is6()) || (set.Family == "inet6" && !p.Dst.Is6()) {
 		return no
 	}
@@ -93,7 +96,7 @@ func (s *IPSet) has(dirs []string, p *Packet, nomatch bool) answer {
 	}
 	var k key
 	iface, at := "", 0
-	sides := [2]place{}
+	sides := [maxAddresses]place{}
 	for i, d := range s.dims {
 		src := dirs[i] == "src"
 		switch d {

@@ -247,6 +247,12 @@ func TestBrokenSets(t *testing.T) {
 		t.Errorf("a list in itself: %v", a)
 	}
 	(&IPSets{}).Cut()
+	for _, kind := range []string{"hash:ip,ip,ip", "hash:flow", "", "bitmap:ip,mac", "hash:port", "hash:iface,net", "hash:net,set", "hash:ip,port,ip,port"} {
+		odd := IPSets{Sets: []*IPSet{{Name: "a", Type: kind, Elements: []string{"10.0.0.1,10.0.0.1,10.0.0.1"}}}}
+		if a := odd.member("a", []string{"dst", "dst", "dst", "dst"}, &p, false, false); a != maybe {
+			t.Errorf("type %q: %v", kind, a)
+		}
+	}
 }
 
 func TestTooManyElements(t *testing.T) {
