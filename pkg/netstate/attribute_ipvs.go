@@ -64,10 +64,23 @@ func serverRule(n *Namespace, s *ruleset.VirtualServer, r *ruleset.RealServer, a
 	if r != nil {
 		rule.Text, rule.Verdict = s.Line(r), r.Method
 	}
-	if l := n.Link(kubeDummy); l != nil && l.has(at) {
+	if ofKubeProxy(n, s, at) {
 		rule.Owner = "kube-proxy"
 	}
 	return rule
+}
+
+// ofKubeProxy says whether kube-proxy made a virtual server: its address is on kube-proxy's device, or its port is among the NodePorts.
+func ofKubeProxy(n *Namespace, s *ruleset.VirtualServer, at netip.Addr) bool {
+	l := n.Link(kubeDummy)
+	if l == nil || l.has(at) {
+		return l != nil
+	}
+	set := "KUBE-NODE-PORT-"
+	if at.Is6() {
+		set = "KUBE-6-NODE-PORT-"
+	}
+	return n.IPSets.Contains(set+strings.ToUpper(s.Proto), "dst", &ruleset.Packet{Proto: s.Proto, Src: at, Dst: at, Dport: s.Port})
 }
 
 // scheduled is the rule of the hop of IPVS right before hop i, of which i shows the effect: the destination is the real server's, or the packet is
@@ -108,10 +121,10 @@ func translatedByIPVS(n *Namespace, h *journey.Hop, before *ruleset.Packet) *jou
 	return serverRule(n, s, r, before.Dst, inferred)
 }
 
-// refusedByIPVS is the virtual server without a real server that takes new connections to which a packet went that was rejected, when no rule
-// explains it. IPVS is asked where packets for the node come in and where the node's own go out.
+// refusedByIPVS is the virtual server without a real server that takes new connections to which a packet went that was dropped, when no rule
+// explains it. IPVS sends an error, which is not seen everywhere, and is asked where packets for the node come in and where the node's own go out.
 func refusedByIPVS(n *Namespace, h *journey.Hop, q *ruleset.Question) *journey.Rule {
-	if !q.Reject || (h.Hook != "INPUT" && h.Hook != "OUTPUT") {
+	if h.Hook != "INPUT" && h.Hook != "OUTPUT" {
 		return nil
 	}
 	s := balanced(n, q.Packet.Proto, q.Packet.Dst, q.Packet.Dport, h.Mark)

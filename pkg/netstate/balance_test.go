@@ -30,6 +30,10 @@ func balancing(t *testing.T) *Snapshot {
 -a -t 10.96.0.85:80 -r 10.244.2.20:80 -g -w 1
 -A -f 7 -s lc
 -a -f 7 -r 10.244.2.21:8080 -m -w 1
+-A -t 192.168.50.1:30080 -s rr
+-a -t 192.168.50.1:30080 -r 10.244.2.20:8080 -m -w 1
+-A -t 192.168.50.1:30081 -s rr
+-a -t 192.168.50.1:30081 -r 10.244.2.20:8080 -m -w 1
 -A -t [fd00::50]:80 -s rr
 -a -t [fd00::50]:80 -r [fd00:1::14]:8080 -m -w 1
 `))
@@ -39,6 +43,9 @@ func balancing(t *testing.T) *Snapshot {
 	s := small()
 	n := &s.Namespaces[0]
 	n.IPVS = v
+	if n.IPSets, _, err = ruleset.ParseIPSets(strings.NewReader("create KUBE-NODE-PORT-TCP bitmap:port range 0-65535\nadd KUBE-NODE-PORT-TCP 30080\n")); err != nil {
+		t.Fatal(err)
+	}
 	n.Links = append(n.Links, Link{Index: 90, Name: "kube-ipvs0", Kind: "dummy", Addrs: []netip.Prefix{netip.MustParsePrefix("10.96.0.80/32"), netip.MustParsePrefix("fd00::50/128")}})
 	return s
 }
@@ -75,6 +82,7 @@ func TestAttributeIPVS(t *testing.T) {
 	forwarded.Hook = "FORWARD"
 	hook := journey.Hop{Stage: journey.StageNetfilter, Step: "hook", Hook: "INPUT"}
 	bridge := journey.Hop{Stage: journey.StageBridge, Dev: "cni0"}
+	nodePort := toward("192.168.50.1:30080", dnat("192.168.50.1:30080", "10.244.2.20:8080"))
 	const line = "-a -t 10.96.0.80:80 -r 10.244.2.20:8080 -m -w 2"
 	for _, tc := range []struct {
 		name string
@@ -97,8 +105,10 @@ func TestAttributeIPVS(t *testing.T) {
 		{"only the drop was seen", toward("10.96.0.82:80", refused), []string{"inferred  -A -t 10.96.0.82:80 -s rr"}},
 		{"all are drained", toward("10.96.0.84:80", refused), []string{"inferred  -A -t 10.96.0.84:80 -s rr"}},
 		{"one is there", toward("10.96.0.80:80", refused), []string{""}},
-		{"IPVS rejects, it does not drop", toward("10.96.0.82:80", dropped), []string{""}},
-		{"and not where packets are forwarded", toward("10.96.0.82:80", forwarded), []string{""}},
+		{"its error was not seen", toward("10.96.0.82:80", dropped), []string{"inferred  -A -t 10.96.0.82:80 -s rr"}},
+		{"a NodePort", nodePort, []string{"inferred kube-proxy -a -t 192.168.50.1:30080 -r 10.244.2.20:8080 -m -w 1"}},
+		{"an address of the node that is no NodePort", toward("192.168.50.1:30081", dnat("192.168.50.1:30081", "10.244.2.20:8080")), []string{"inferred  -a -t 192.168.50.1:30081 -r 10.244.2.20:8080 -m -w 1"}},
+		{"not where packets are forwarded", toward("10.96.0.82:80", forwarded), []string{""}},
 		{"not IPVS's", toward("10.96.0.82:81", nothing, bridge, refused), []string{"", "", ""}},
 		{"what is no address", toward("10.96.0.80:80", seen("masquerading", "x", "y"), dnat("x", "y")), []string{"", ""}},
 	} {

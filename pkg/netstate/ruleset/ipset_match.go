@@ -38,6 +38,11 @@ func ofSetMatch(option string) bool {
 	return false
 }
 
+// Contains says that a packet surely is in a set, looked up as --match-set NAME DIRECTIONS does. It works on nil.
+func (s *IPSets) Contains(name, directions string, p *Packet) bool {
+	return s.member(name, strings.Split(directions, ","), p, false, false) == yes
+}
+
 // member says whether a packet is in a set, looked up with its source or destination in each dimension. With nomatch, those elements count
 // that are exceptions. What the kernel does with a set of more dimensions or of another family is in net/netfilter/ipset/ip_set_core.c,
 // ip_set_test: it does not match.

@@ -193,6 +193,9 @@ func TestMembership(t *testing.T) {
 		}
 	}
 	p := from(t, "tcp 10.0.0.9:1 10.0.0.1:80")
+	if !s.Contains("ip", "dst", &p) || s.Contains("ip", "src", &p) || s.Contains("leaving", "dst", &p) || (*IPSets)(nil).Contains("ip", "dst", &p) {
+		t.Error("Contains")
+	}
 	conds, _ := conditions(split("-m set --match-set ip dst -j DROP"))
 	if got := matches(conds, &p, 0); got != maybe {
 		t.Errorf("without sets: %v", got)
