@@ -25,12 +25,13 @@ func (r *reader) ipsets(ctx context.Context) {
 	if !ok {
 		return
 	}
+	full := out.Len() >= maxRuleBytes
 	sets, warnings, err := ruleset.ParseIPSets(&out.Buffer)
 	if err != nil {
 		r.unread("ipsets", err)
 		return
 	}
-	if len(r.n.Unread) > before { // the tool failed on its way
+	if full || len(r.n.Unread) > before { // there was more, or the tool failed on its way
 		sets.Cut()
 	}
 	r.n.Unread = append(r.n.Unread, warnings...)

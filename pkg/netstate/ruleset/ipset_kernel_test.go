@@ -22,48 +22,72 @@ import (
 
 const (
 	setNetns   = "ntipset"
-	setRounds  = 40
+	setRounds  = 48
 	setPackets = 50
 	setRules   = 8
 )
 
-// setTypes are those that are compared, with the directions that a rule asks for, and how an element of each is made.
-var setTypes = []struct {
-	create, dirs string
-	element      func(roll) string
-}{
-	{"hash:ip", "1", func(r roll) string { return r.addr() }},
-	{"hash:ip netmask 30", "1", func(r roll) string { return r.addr() }},
-	{"hash:ip family inet6", "1", func(r roll) string { return fmt.Sprint("2001:db8::", 1+r.IntN(9)) }},
-	{"hash:net", "1", roll.exception},
-	{"hash:ip,port", "2", func(r roll) string { return r.addr() + "," + r.protoPort() }},
-	{"hash:ip,port,ip", "3", func(r roll) string { return r.addr() + "," + r.protoPort() + "," + r.addr() }},
-	{"hash:ip,port,net", "3", func(r roll) string { return r.addr() + "," + r.protoPort() + "," + r.exception() }},
-	{"hash:net,port", "2", func(r roll) string { return r.network() + "," + r.protoPort() + r.of("", "", " nomatch") }},
-	{"hash:net,iface", "2", func(r roll) string { return r.network() + "," + r.of("lo", "lo", "eth0") + r.of("", "", " nomatch") }},
-	{"bitmap:port range 0-65535", "1", func(r roll) string { return fmt.Sprint(r.anyPort()) }},
-	{"bitmap:ip range 10.77.0.0/24", "1", func(r roll) string { return r.addr() }},
+// setRoll makes sets, rules and packets of one family.
+type setRoll struct {
+	roll
+	six     bool
+	network string // how its addresses begin
+	bits    int    // of an address, less the 32 that a network may leave out
 }
 
-func (r roll) network() string {
-	return fmt.Sprintf("%s%d/%d", propertyNetwork, r.IntN(8), 28+r.IntN(5))
+func families(r roll) []setRoll {
+	return []setRoll{{r, false, propertyNetwork, 0}, {r, true, "fd77::", 96}}
 }
-func (r roll) exception() string { return r.network() + r.of("", "", " nomatch") }
-func (r roll) anyPort() int {
+
+// setTypes are those that are compared, in how many directions a rule asks for them, and how an element of each is made.
+var setTypes = []struct {
+	kind, options string
+	dims          int
+	element       func(setRoll) string
+}{
+	{"hash:ip", "", 1, setRoll.addr},
+	{"hash:ip", "netmask", 1, setRoll.addr},
+	{"hash:ip", "of the other family", 1, func(r setRoll) string { return families(r.roll)[map[bool]int{true: 0, false: 1}[r.six]].addr() }},
+	{"hash:net", "", 1, setRoll.exception},
+	{"hash:ip,port", "", 2, func(r setRoll) string { return r.addr() + "," + r.protoPort() }},
+	{"hash:ip,port,ip", "", 3, func(r setRoll) string { return r.addr() + "," + r.protoPort() + "," + r.addr() }},
+	{"hash:ip,port,net", "", 3, func(r setRoll) string { return r.addr() + "," + r.protoPort() + "," + r.exception() }},
+	{"hash:net,port", "", 2, func(r setRoll) string { return r.net() + "," + r.protoPort() + r.of("", "", " nomatch") }},
+	{"hash:net,iface", "", 2, func(r setRoll) string { return r.net() + "," + r.of("lo", "lo", "eth0") + r.of("", "", " nomatch") }},
+	{"bitmap:port", "range 0-65535", 1, func(r setRoll) string { return fmt.Sprint(r.anyPort()) }},
+	{"bitmap:ip", "range 10.77.0.0/24", 1, func(r setRoll) string { return families(r.roll)[0].addr() }},
+}
+
+func (r setRoll) addr() string { return fmt.Sprint(r.network, 1+r.IntN(localAddresses)) }
+func (r setRoll) net() string {
+	return fmt.Sprintf("%s%d/%d", r.network, r.IntN(8), r.bits+28+r.IntN(5))
+}
+func (r setRoll) exception() string { return r.net() + r.of("", "", " nomatch") }
+func (r setRoll) anyPort() int {
 	if r.IntN(2) == 0 {
 		return r.port()
 	}
 	return r.sport()
 }
-func (r roll) protoPort() string {
+func (r setRoll) protoPort() string {
 	return fmt.Sprintf("%s:%d", r.of("udp", "udp", "tcp", "sctp"), r.anyPort())
 }
 
 // setsOf makes a set of each type and lists of some.
-func (r roll) setsOf() string {
+func (r setRoll) setsOf() string {
 	var b strings.Builder
 	for i, t := range setTypes {
-		fmt.Fprintf(&b, "create s%d %s counters comment\n", i, t.create)
+		options, six := t.options, r.six
+		switch options {
+		case "netmask":
+			options = fmt.Sprint("netmask ", r.bits+30)
+		case "of the other family":
+			options, six = "", !six
+		}
+		if strings.HasPrefix(t.kind, "hash:") && six {
+			options += " family inet6"
+		}
+		fmt.Fprintf(&b, "create s%d %s %s counters comment\n", i, t.kind, options)
 		for range 1 + r.IntN(12) {
 			fmt.Fprintf(&b, "add s%d %s\n", i, t.element(r))
 		}
@@ -77,7 +101,7 @@ func (r roll) setsOf() string {
 	return b.String()
 }
 
-func (r roll) setRules() string {
+func (r setRoll) setRules() string {
 	var b strings.Builder
 	b.WriteString("*filter\n:OUTPUT ACCEPT [0:0]\n:c0 - [0:0]\n")
 	for _, chain := range []string{"c0", "OUTPUT"} {
@@ -93,10 +117,10 @@ func (r roll) setRules() string {
 }
 
 // setMatch asks with too few directions now and then, and with too many.
-func (r roll) setMatch() string {
+func (r setRoll) setMatch() string {
 	n, name := 2, fmt.Sprint("l", r.IntN(2))
-	if i := r.IntN(len(setTypes) + 2); i < len(setTypes) && !strings.Contains(setTypes[i].create, "inet6") { // iptables asks such a set only within a list
-		name, n = fmt.Sprint("s", i), int(setTypes[i].dirs[0]-'0')
+	if i := r.IntN(len(setTypes) + 2); i < len(setTypes) && !r.elsewhere(i) { // iptables asks such a set only within a list
+		name, n = fmt.Sprint("s", i), setTypes[i].dims
 	}
 	if r.IntN(8) == 0 {
 		n = 1 + r.IntN(3)
@@ -108,7 +132,40 @@ func (r roll) setMatch() string {
 	return fmt.Sprintf("-m set %s--match-set %s %s%s", r.of("", "", "! "), name, strings.Join(dirs, ","), r.of("", "", "", " --return-nomatch"))
 }
 
-// Topology: a namespace with four addresses, random sets of every type, and rules on output that ask for them. Action: datagrams. Expectation: the
+func (r setRoll) elsewhere(i int) bool {
+	return strings.HasPrefix(setTypes[i].options, "of the other") || r.six && setTypes[i].kind == "bitmap:ip"
+}
+
+func (r setRoll) setPacket(sets *IPSets) Packet {
+	return Packet{Proto: "udp", Src: netip.MustParseAddr(r.addr()), Dst: netip.MustParseAddr(r.addr()), Sport: uint16(r.sport()), Dport: uint16(r.port()), Out: "lo", CTState: "NEW", Sets: sets}
+}
+
+// sendTo sends one datagram; dropped is what the kernel says.
+func sendTo(p Packet) (dropped bool) {
+	family := unix.AF_INET
+	var from, to unix.Sockaddr
+	if p.Dst.Is6() {
+		family = unix.AF_INET6
+		from, to = &unix.SockaddrInet6{Port: int(p.Sport), Addr: p.Src.As16()}, &unix.SockaddrInet6{Port: int(p.Dport), Addr: p.Dst.As16()}
+	} else {
+		from, to = &unix.SockaddrInet4{Port: int(p.Sport), Addr: p.Src.As4()}, &unix.SockaddrInet4{Port: int(p.Dport), Addr: p.Dst.As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		fail("%v", err)
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1), unix.Bind(fd, from)); err != nil {
+		fail("%v", err)
+	}
+	err = unix.Sendto(fd, []byte("x"), 0, to)
+	if err != nil && !errors.Is(err, unix.EPERM) {
+		fail("%v", err)
+	}
+	return err != nil
+}
+
+// Topology: a namespace with four addresses of each family, random sets of every type, and rules on output that ask for them. Action: datagrams. Expectation: the
 // kernel drops what the evaluator says, by the rule that it says, and nothing is "maybe".
 func TestTheEvaluatorAgreesWithTheKernelAboutSets(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -141,23 +198,26 @@ func TestTheEvaluatorAgreesWithTheKernelAboutSets(t *testing.T) {
 		inKernel("", "ip", "link", "set", "lo", "up")
 		for i := 1; i <= localAddresses; i++ {
 			inKernel("", "ip", "addr", "add", fmt.Sprint(propertyNetwork, i, "/32"), "dev", "lo")
+			inKernel("", "ip", "addr", "add", fmt.Sprint("fd77::", i, "/128"), "dev", "lo", "nodad")
 		}
 		for port := 1000; port < 1008; port++ { // somebody takes them: an ICMP error would pass the rules too
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 			if err != nil {
 				return err
 			}
 			defer unix.Close(fd)
-			if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port}); err != nil {
+			if err := errors.Join(unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0), unix.Bind(fd, &unix.SockaddrInet6{Port: port})); err != nil {
 				return err
 			}
 		}
 		for _, seed := range []uint64{propertySeed, rand.Uint64()} {
 			t.Logf("seed %d", seed)
 			r := roll{rand.New(rand.NewPCG(seed, 0))}
-			for range setRounds / 2 {
-				drops += setRound(r)
-				pairs += setPackets
+			for range setRounds / 4 {
+				for _, family := range families(r) {
+					drops += setRound(family)
+					pairs += setPackets
+				}
 			}
 		}
 		return nil
@@ -172,16 +232,19 @@ func TestTheEvaluatorAgreesWithTheKernelAboutSets(t *testing.T) {
 }
 
 // setRound compares one ruleset. Elements may be there twice, which 'restore -exist' allows.
-func setRound(r roll) (drops int) {
-	text, rules := r.setsOf(), r.setRules()
+func setRound(r setRoll) (drops int) {
+	text, rules, tables, family := r.setsOf(), r.setRules(), "iptables-legacy", "ip"
+	if r.six {
+		tables, family = "ip6tables-legacy", "ip6"
+	}
 	inKernel(text, "ipset", "restore", "-exist")
-	inKernel(rules, "iptables-legacy-restore")
+	inKernel(rules, tables+"-restore")
 	sets, warnings, err := ParseIPSets(bytes.NewReader(inKernel("", "ipset", "save")))
 	if err != nil || len(warnings) > 0 {
 		fail("%v %v", warnings, err)
 	}
 	saved := func() *Ruleset {
-		s, warnings, err := Parse(bytes.NewReader(inKernel("", "iptables-legacy-save", "-c", "-t", "filter")), "iptables-legacy", "ip")
+		s, warnings, err := Parse(bytes.NewReader(inKernel("", tables+"-save", "-c", "-t", "filter")), "iptables-legacy", family)
 		if err != nil || len(warnings) > 0 {
 			fail("%v %v", warnings, err)
 		}
@@ -189,9 +252,9 @@ func setRound(r roll) (drops int) {
 	}
 	set, said := saved(), map[string]uint64{}
 	for range setPackets {
-		p := Packet{Proto: "udp", Src: netip.MustParseAddr(r.addr()), Dst: netip.MustParseAddr(r.addr()), Sport: uint16(r.sport()), Dport: uint16(r.port()), Out: "lo", CTState: "NEW", Sets: sets}
+		p := r.setPacket(sets)
 		out := ways(set, "filter", "OUTPUT", p)
-		dropped := send(p)
+		dropped := sendTo(p)
 		if len(out) != 1 || !out[0].sure || dropped != (out[0].verdict == "DROP") {
 			fail("the kernel dropped: %v; the evaluator says %+v\npacket %+v\n%s\n%s", dropped, out, p, text, rules)
 		}
@@ -211,7 +274,7 @@ func setRound(r roll) (drops int) {
 	if fmt.Sprint(said) != fmt.Sprint(counted) {
 		fail("the evaluator says that rules dropped %v, the kernel counted %v\n%s\n%s", said, counted, text, rules)
 	}
-	inKernel("*filter\n:OUTPUT ACCEPT\nCOMMIT\n", "iptables-legacy-restore")
+	inKernel("*filter\n:OUTPUT ACCEPT\nCOMMIT\n", tables+"-restore")
 	inKernel("", "ipset", "flush") // sets in a list are in use
 	inKernel("", "ipset", "destroy")
 	return drops

@@ -336,6 +336,27 @@ func BenchmarkIPSetLookup(b *testing.B) {
 	}
 }
 
+// A recording's sets are what somebody wrote: whatever they say, a packet is in them, or not, or maybe.
+func FuzzIPSetsOfARecording(f *testing.F) {
+	f.Add([]byte(`{"sets":[{"name":"a","type":"hash:net,iface","family":"inet","elements":["10.0.0.0/8,eth0 wildcard","x"]},{"name":"l","type":"list:set","elements":["a","l"]}]}`), "l", "dst,dst")
+	f.Add([]byte(`{"sets":[{"name":"a","type":"hash:ip,ip,ip","bits":-7,"elements":["::,::,::"]},null]}`), "a", "src,src,src")
+	f.Add([]byte(`{"sets":[{"name":"a","type":"bitmap:ip","bits":200,"elements":["10.0.0.1","::1"]}]}`), "a", "dst")
+	f.Fuzz(func(t *testing.T, recorded []byte, name, dirs string) {
+		var s IPSets
+		if json.Unmarshal(recorded, &s) != nil {
+			return
+		}
+		for _, dst := range []string{"10.0.0.1", "::1", "::ffff:10.0.0.1"} {
+			a := netip.MustParseAddr(dst)
+			p := Packet{Proto: "udp", Src: a, Dst: a, Sport: 80, Dport: 80, In: "eth0", Out: "eth0", Sets: &s}
+			conds, _ := conditions([]string{"-m", "set", "--match-set", name, dirs, "--return-nomatch"})
+			if got := matches(conds, &p, 0); got < no || got > yes {
+				t.Errorf("%d", got)
+			}
+		}
+	})
+}
+
 func FuzzParseIPSets(f *testing.F) {
 	f.Add(manySets, "both", "dst,dst")
 	f.Add("create a hash:net,iface family inet\nadd a 10.0.0.0/8,eth0", "a", "src")
