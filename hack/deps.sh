@@ -66,7 +66,7 @@ if [ "$what" = test ]; then
 	compiler=() readers=()
 	command -v clang-19 >/dev/null 2>&1 || compiler+=(clang-19)
 	command -v llvm-strip-19 >/dev/null 2>&1 || compiler+=(llvm-19)
-	for cmd in tcpdump tshark; do # they read what --pcap wrote
+	for cmd in tcpdump tshark ipset; do # the first two read what --pcap wrote; the last makes sets for the evaluator of rules
 		command -v "$cmd" >/dev/null 2>&1 || readers+=("$cmd")
 	done
 	if [ ${#readers[@]} -gt 0 ]; then install "${readers[@]}"; fi

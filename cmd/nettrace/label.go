@@ -189,6 +189,9 @@ func (l *labeller) label(j *journey.Journey) {
 			h.Ref = l.service(p.Proto, h.NAT.From)
 		case h.IPVS != nil:
 			h.Ref = l.service(p.Proto, h.IPVS.Virtual)
+		case h.Rule != nil && h.Rule.Backend == "ipvs": // a virtual server without real ones: the packet is still for it
+			t := j.TupleAt(i)
+			h.Ref = l.service(p.Proto, netip.AddrPortFrom(t.Dst, t.Dport).String())
 		}
 	}
 }

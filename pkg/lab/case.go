@@ -60,6 +60,7 @@ type Expect struct {
 	Evidence   []string `yaml:"evidence,omitempty"`   // words that the evidence must have
 	Hops       []string `yaml:"hops,omitempty"`       // "stage", "stage dev" or "stage dev@node", in this order in a request's journey
 	ReplyHops  []string `yaml:"replyHops,omitempty"`
+	Rules      []string `yaml:"rules,omitempty"` // rules that hops of a request must have, as the story writes them: "ipvs -a -t ... (exact)"
 	// The same for what only points at kernel functions show; not asked where there are none.
 	FunctionHops      []string `yaml:"functionHops,omitempty"`
 	FunctionReplyHops []string `yaml:"functionReplyHops,omitempty"`

@@ -22,8 +22,9 @@ func Attribute(s *Snapshot, j *journey.Journey) {
 		}
 		switch {
 		case h.Stage == journey.StageDrop && h.Hook != "":
-			q := dropQuestion(n, j, i)
-			decide(n, h, dropTargets, ruleset.Find(n.Rulesets, q), q.Packet.Dst.Is6())
+			dropRule(n, j, i)
+		case h.Stage == journey.StageIPVS:
+			ipvsRule(n, j, i)
 		case h.Stage == journey.StageNAT && !h.NAT.Undo:
 			natRule(n, j, i)
 		}
@@ -31,13 +32,13 @@ func Attribute(s *Snapshot, j *journey.Journey) {
 }
 
 // decide fills in the rule that the kernel was seen to run, else the one that fits best.
-func decide(n *Namespace, h *journey.Hop, verdicts []string, inferred []ruleset.Found, v6 bool) {
-	if f, ok := exact(n, h, verdicts, inferred, v6); ok {
+func decide(n *Namespace, h *journey.Hop, verdicts []string, fit []ruleset.Found, v6 bool) {
+	if f, ok := ranAt(n, h, verdicts, fit, v6); ok {
 		fill(h, []ruleset.Found{f})
-		h.Rule.Certainty = "exact"
+		h.Rule.Certainty = exact
 		return
 	}
-	fill(h, inferred)
+	fill(h, fit)
 }
 
 func fill(h *journey.Hop, found []ruleset.Found) {
@@ -49,6 +50,20 @@ func fill(h *journey.Hop, found []ruleset.Found) {
 		Verdict: f.Verdict, Certainty: "inferred", Alternatives: len(found) - 1, Owner: f.Owner.By, Policy: f.Owner.Policy, Why: f.Owner.Why}
 	if f.Owner.Service != "" {
 		h.Ref = &journey.Ref{Kind: "Service", Namespace: f.Owner.Namespace, Name: f.Owner.Service, Port: f.Owner.Port}
+	}
+}
+
+// dropRule finds the rule of a drop. IPVS drops what it has no real server for, in the hooks of iptables.
+func dropRule(n *Namespace, j *journey.Journey, i int) {
+	h := &j.Hops[i]
+	if s := scheduled(j, i); s != nil {
+		h.Rule = s
+		return
+	}
+	q := dropQuestion(n, j, i)
+	decide(n, h, dropTargets, ruleset.Find(n.Rulesets, q), q.Packet.Dst.Is6())
+	if h.Rule == nil {
+		h.Rule = refusedByIPVS(n, h, &q)
 	}
 }
 
@@ -87,7 +102,7 @@ func lastAsked(j *journey.Journey, i int) string {
 func packetAt(n *Namespace, j *journey.Journey, i int) ruleset.Packet {
 	h := &j.Hops[i]
 	t := j.TupleAt(i)
-	p := ruleset.Packet{Proto: j.Packet.Proto, Mark: h.Mark, SYN: j.Packet.Flags == "SYN"}
+	p := ruleset.Packet{Proto: j.Packet.Proto, Mark: h.Mark, SYN: j.Packet.Flags == "SYN", Sets: n.IPSets}
 	if h.Outer != nil {
 		t, p.Proto, p.SYN = *h.Outer, "udp", false
 	}
@@ -154,11 +169,18 @@ func natRule(n *Namespace, j *journey.Journey, i int) {
 		}
 		return
 	}
+	if s := scheduled(j, i); s != nil {
+		h.Rule = s
+		return
+	}
 	q.Packet.Mark = 0
 	if p.In == "" {
 		q.Hook = "OUTPUT"
 	}
 	decide(n, h, dnatTargets, ruleset.Find(n.Rulesets, q), p.Dst.Is6())
+	if h.Rule == nil {
+		h.Rule = translatedByIPVS(n, h, &p)
+	}
 }
 
 // LocalIn is the assembler's question whether an address belongs to a namespace.

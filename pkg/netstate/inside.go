@@ -146,7 +146,7 @@ func (r *reader) rulesets(ctx context.Context) {
 
 // nftables reads the tables that no iptables made.
 func (r *reader) nftables(ctx context.Context) {
-	out, ok := r.run(ctx, "nftables", "nft", "-j", "-a", "list", "ruleset")
+	out, ok := r.run(ctx, "nftables rules", "nft", "-j", "-a", "list", "ruleset")
 	if !ok || out.Len() == 0 {
 		return
 	}
@@ -183,7 +183,7 @@ func nftPresent() bool {
 	return errors.Is(err, os.ErrNotExist)
 }
 
-// run runs a tool that prints rules; what it printed before it failed is an answer too.
+// run runs a tool that prints what is said; what it printed before it failed is an answer too.
 func (r *reader) run(ctx context.Context, what, tool string, args ...string) (*limited, bool) {
 	ctx, cancel := context.WithTimeout(ctx, rulesTimeout)
 	defer cancel()
@@ -192,17 +192,17 @@ func (r *reader) run(ctx context.Context, what, tool string, args ...string) (*l
 	cmd.Stdout, cmd.Stderr = out, &stderr
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrNotFound) {
-		r.n.Unread = append(r.n.Unread, fmt.Sprintf("%s rules could not be read: %s is not installed", what, tool))
+		r.n.Unread = append(r.n.Unread, fmt.Sprintf("%s could not be read: %s is not installed", what, tool))
 		return out, false
 	}
 	if err != nil {
-		r.unread(what+" rules", fmt.Errorf("%s: %w %s", tool, err, firstLine(stderr.String())))
+		r.unread(what, fmt.Errorf("%s: %w %s", tool, err, firstLine(stderr.String())))
 	}
 	return out, true
 }
 
 func (r *reader) ruleset(ctx context.Context, tool, backend, family string) {
-	out, ok := r.run(ctx, backend, tool, "-c")
+	out, ok := r.run(ctx, backend+" rules", tool, "-c")
 	if !ok {
 		return
 	}

@@ -95,6 +95,8 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 		r.sysctls()
 		r.sockets()
 		r.rulesets(ctx)
+		r.ipsets(ctx)
+		r.ipvs()
 		return nil
 	}))
 	return n

@@ -30,6 +30,8 @@ type Namespace struct {
 	Sockets   []Socket          `json:"sockets,omitempty"` // listening TCP, bound UDP
 	Sysctls   map[string]string `json:"sysctls,omitempty"` // "net.ipv4.ip_forward": "1"
 	Rulesets  []ruleset.Ruleset `json:"rulesets,omitempty"`
+	IPSets    *ruleset.IPSets   `json:"ipsets,omitempty"` // when iptables rules ask for any
+	IPVS      *ruleset.IPVS     `json:"ipvs,omitempty"`   // when there are virtual servers
 	Unread    []string          `json:"unread,omitempty"` // what could not be read and why, one sentence each
 	TruncNote string            `json:"truncated,omitempty"`
 }

@@ -266,7 +266,7 @@ func (s *story) hop(h *journey.Hop) {
 		what = s.pal.paint(t, h.What)
 	}
 	s.printf("    %s %-10s %s\n", s.pal.paint(quiet, fmt.Sprintf("%9.3f ms", float64(h.T)/1e6)), h.Stage, what)
-	if h.Rule != nil && (h.Stage == journey.StageDrop || h.Stage == journey.StageNAT) {
+	if h.Rule != nil && (h.Stage == journey.StageDrop || h.Stage == journey.StageNAT || h.Stage == journey.StageIPVS) {
 		for _, part := range wrap(Escape(RuleText(h.Rule)), s.width-indent) {
 			s.printf("%*s%s\n", indent, "", s.pal.paint(quiet, part))
 		}
@@ -276,8 +276,11 @@ func (s *story) hop(h *journey.Hop) {
 // indent is where a hop's sentence starts.
 const indent = 28
 
-// RuleText names a rule: backend, table, chain, number, text.
+// RuleText names a rule: backend, table, chain, number, text. IPVS has neither tables nor chains.
 func RuleText(r *journey.Rule) string {
+	if r.Backend == "ipvs" {
+		return fmt.Sprintf("ipvs %s (%s)", r.Text, r.Certainty)
+	}
 	what := fmt.Sprintf("rule %d: %s", r.Number, r.Text)
 	switch {
 	case r.Number == 0:

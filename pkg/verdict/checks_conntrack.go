@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 )
@@ -102,12 +103,20 @@ func ipvsNoServer(d *dropAt) *Finding {
 	for k := d.i; k >= 0 && !seen; k-- {
 		seen = d.j.Hops[k].Stage == journey.StageIPVS && d.j.Hops[k].Step == "no-server" && d.j.Hops[k].NetNS == d.h.NetNS
 	}
+	evidence := "the packet reached ip_vs_leave, where IPVS gives up"
 	if !seen {
-		return nil
+		if d.h.Rule == nil || d.h.Rule.Backend != "ipvs" { // found in the snapshot, where no function tells
+			return nil
+		}
+		evidence = "the virtual server has no real server that takes new connections"
+	}
+	flag := map[string]string{"udp": "-u", "sctp": "--sctp-service"}[d.j.Packet.Proto]
+	if flag == "" {
+		flag = "-t"
 	}
 	to := d.who(d.tuple().Dst, d.tuple().Dport)
 	return &Finding{Layer: Service, Cause: "no-endpoints", Confidence: Confirmed,
 		Summary:  fmt.Sprintf("IPVS on %s has no real server for %s: the Service has no ready endpoints", place(d.h), to),
-		Evidence: []string{"the packet reached ip_vs_leave, where IPVS gives up"},
-		Fix:      []string{in(d.h, "ipvsadm -ln -t "+to), "kubectl get endpointslices -A: find the Service with this address, then its pods' labels and readiness"}}
+		Evidence: lines(evidence, ruleEvidence(d.h.Rule)),
+		Fix:      []string{in(d.h, "ipvsadm -ln "+flag+" "+netip.AddrPortFrom(d.tuple().Dst, d.tuple().Dport).String()), "kubectl get endpointslices -A: find the Service with this address, then its pods' labels and readiness"}}
 }

@@ -177,6 +177,8 @@ func TestDiagnoses(t *testing.T) {
 			"dropped pod-network netfilter-drop likely", "FORWARD"},
 		{"INVALID but dropped elsewhere", lostAt(journey.Hop{Location: "ip_forward"}, lookup("lookup", "INVALID", "", "nf_conntrack_in")), nil, "dropped pod-network route-drop likely", "ip_forward"},
 		{"IPVS without a real server", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "INPUT", Step: "no-server", Verdict: "reject"}), nil, "rejected service no-endpoints confirmed", "ipvsadm -ln -t 10.244.2.20:8081"},
+		{"IPVS without a real server, by the snapshot", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "INPUT", Verdict: "reject",
+			Rule: &journey.Rule{Backend: "ipvs", Text: "-A -t 10.244.2.20:8081 -s rr", Verdict: "REJECT", Certainty: "inferred"}}), nil, "rejected service no-endpoints confirmed", "ipvs -A -t 10.244.2.20:8081 -s rr (inferred)"},
 		{"a full accept queue", lostAt(journey.Hop{Location: "tcp_conn_request", Step: "accept-queue-full", Why: "2 of 1 connections wait to be accepted", Where: inPod(), NetNS: podNS}), nil,
 			"dropped application accept-queue-full confirmed", "2 of 1 connections"},
 		{"hairpin, seen by the bridge", lostAt(journey.Hop{Location: "br_forward", Reason: "NOT_SPECIFIED", Step: "hairpin", Dev: "veth9"}), nil, "dropped pod-network hairpin-off likely", "the port that the packet came from"},

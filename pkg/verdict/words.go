@@ -127,6 +127,8 @@ func ruleEvidence(r *journey.Rule) string {
 	}
 	s := fmt.Sprintf("%s, table %s, chain %s, ", r.Backend, r.Table, r.Chain)
 	switch {
+	case r.Backend == "ipvs":
+		s = "ipvs " + r.Text
 	case r.Number == 0:
 		s += "policy " + r.Verdict
 	case r.Handle != 0:

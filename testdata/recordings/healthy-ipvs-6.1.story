@@ -14,9 +14,11 @@ tcp 10.244.1.10 → 10.96.0.90:80 on node1, kernel 6.1.0-56-cloud-amd64, 55 of 7
        75.629 ms route      routed: for this namespace
        85.012 ms netfilter  netfilter ip INPUT (mangle, filter): taken by IPVS
        86.684 ms ipvs       IPVS: 10.96.0.90:80 goes to the real server 10.244.2.20:8080 (masquerading)
+                            ipvs -a -t 10.96.0.90:80 -r 10.244.2.20:8080 -m (exact)
        87.800 ms netfilter  netfilter ip OUTPUT (mangle, filter): accept
        87.825 ms conntrack  conntrack: NEW
        88.067 ms nat        DNAT: destination 10.96.0.90:80 becomes 10.244.2.20:8080
+                            ipvs -a -t 10.96.0.90:80 -r 10.244.2.20:8080 -m (exact)
        88.067 ms route      routed via 10.244.2.0 to flannel.1
        95.909 ms netfilter  netfilter ip POSTROUTING (mangle, nat): accept
        96.421 ms conntrack  conntrack: the connection is entered into the table
@@ -113,9 +115,11 @@ tcp 10.244.1.10 → 10.96.0.90:80 on node1, kernel 6.1.0-56-cloud-amd64, 55 of 7
         9.089 ms route      routed: for this namespace
        11.474 ms netfilter  netfilter ip INPUT (mangle, filter): taken by IPVS
        11.763 ms ipvs       IPVS: 10.96.0.90:80 goes to the real server 10.244.2.20:8080 (masquerading)
+                            ipvs -a -t 10.96.0.90:80 -r 10.244.2.20:8080 -m (exact)
        11.839 ms netfilter  netfilter ip OUTPUT (mangle, filter): accept
        11.851 ms conntrack  conntrack: ESTABLISHED
        11.906 ms nat        DNAT: destination 10.96.0.90:80 becomes 10.244.2.20:8080
+                            ipvs -a -t 10.96.0.90:80 -r 10.244.2.20:8080 -m (exact)
        11.906 ms route      routed via 10.244.2.0 to flannel.1
        11.958 ms netfilter  netfilter ip POSTROUTING (mangle): accept
        12.018 ms device-tx  handed to the tunnel device flannel.1
@@ -236,9 +240,11 @@ tcp 10.244.1.10 → 10.96.0.90:80 on node1, kernel 6.1.0-56-cloud-amd64, 55 of 7
         4.565 ms route      routed: for this namespace
         9.522 ms netfilter  netfilter ip INPUT (mangle, filter): taken by IPVS
         9.637 ms ipvs       IPVS: 10.96.0.90:80 goes to the real server 10.244.2.20:8080 (masquerading)
+                            ipvs -a -t 10.96.0.90:80 -r 10.244.2.20:8080 -m (exact)
         9.896 ms netfilter  netfilter ip OUTPUT (mangle, filter): accept
         9.921 ms conntrack  conntrack: ESTABLISHED
        10.010 ms nat        DNAT: destination 10.96.0.90:80 becomes 10.244.2.20:8080
+                            ipvs -a -t 10.96.0.90:80 -r 10.244.2.20:8080 -m (exact)
        10.010 ms route      routed via 10.244.2.0 to flannel.1
        10.090 ms netfilter  netfilter ip POSTROUTING (mangle)
   ? no further sight of it

@@ -22,6 +22,7 @@ type Packet struct {
 	SYN             bool     // TCP: SYN without ACK, RST, FIN
 	LocalSrc        *bool    // the address is one of the node's own; nil when unknown
 	LocalDst        *bool
+	Sets            *IPSets // the namespace's ipsets, which rules ask; nil when they were not read
 }
 
 // answer is what a match says: no, maybe or yes.
@@ -97,7 +98,13 @@ func (c *condition) arg(i int) string {
 func matches(conds []condition, p *Packet, mark uint32) answer {
 	a := yes
 	for i := range conds {
+		if ofSetMatch(conds[i].option) {
+			continue
+		}
 		m := one(&conds[i], p, mark)
+		if conds[i].option == "--match-set" {
+			m = setMatch(conds, i, p)
+		}
 		if conds[i].negated {
 			m = not(m)
 		}
