@@ -4,6 +4,7 @@ package netstate
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -21,11 +22,27 @@ func Attribute(s *Snapshot, j *journey.Journey) {
 		}
 		switch {
 		case h.Stage == journey.StageDrop && h.Hook != "":
-			fill(h, ruleset.Find(n.Rulesets, dropQuestion(n, j, i)))
+			fill(h, dropRule(n, dropQuestion(n, j, i)))
 		case h.Stage == journey.StageNAT && !h.NAT.Undo:
 			natRule(n, j, i)
 		}
 	}
+}
+
+// dropRule finds the rule of a drop. A REJECT with a TCP reset drops without an ICMP error by which it could be told from a DROP.
+func dropRule(n *Namespace, q ruleset.Question) []ruleset.Found {
+	found := ruleset.Find(n.Rulesets, q)
+	if q.Reject || q.Packet.Proto != "tcp" || (len(found) > 0 && found[0].Sure) {
+		return found
+	}
+	q.Reject = true
+	resets := slices.DeleteFunc(ruleset.Find(n.Rulesets, q), func(f ruleset.Found) bool {
+		return !strings.Contains(f.Text, "tcp-reset") && !strings.Contains(f.Text, "tcp reset")
+	})
+	if len(resets) > 0 && (len(found) == 0 || resets[0].Sure) {
+		return resets
+	}
+	return found
 }
 
 func fill(h *journey.Hop, found []ruleset.Found) {
