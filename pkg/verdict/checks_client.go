@@ -17,10 +17,11 @@ func init() {
 	register(check{name: "client-ports-exhausted", flow: clientPortsExhausted})
 }
 
-// The system's words for what connect() returns when no packet was made (errno ENETUNREACH and EADDRNOTAVAIL).
+// The system's words for what connect() returns when no packet was made (errno ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE).
 const (
 	networkUnreachable = "network is unreachable"
 	noAddress          = "cannot assign requested address"
+	addressInUse       = "address already in use" // what bind() says to a sender that chose its address and left the port to the kernel
 )
 
 // sender is the namespace that has the flow's source address, when exactly one has it.
@@ -60,7 +61,7 @@ func podDefaultRouteMissing(in *Input) *Finding {
 
 // clientPortsExhausted: connect() found no free local port (net/ipv4/inet_hashtables.c, __inet_hash_connect).
 func clientPortsExhausted(in *Input) *Finding {
-	if in.Probe == nil || in.Probe.Error != noAddress {
+	if in.Probe == nil || in.Probe.Error != noAddress && (in.Probe.Error != addressInUse || in.Flow.Sport != 0) {
 		return nil
 	}
 	f := &Finding{Outcome: Unseen, Layer: Application, Cause: "client-ports-exhausted", Hop: -1, Confidence: Likely,
