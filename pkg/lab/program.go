@@ -61,7 +61,7 @@ func attachTC(link netlink.Link) error {
 	if err != nil {
 		return fmt.Errorf("load the dropping program: %w", err)
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	index := link.Attrs().Index
 	q := &netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
 	if err := netlink.QdiscAdd(q); err != nil {
@@ -92,7 +92,7 @@ func attachXDP(link netlink.Link) error {
 	if err != nil {
 		return fmt.Errorf("load the dropping program: %w", err)
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	const generic = 1 << 1 // XDP_FLAGS_SKB_MODE (include/uapi/linux/if_link.h)
 	if err := netlink.LinkSetXdpFdWithFlags(link, p.FD(), generic); err != nil {
 		return fmt.Errorf("attach the dropping program: %w", err)

@@ -18,7 +18,7 @@ const StuckPort = 8099
 const LocalPort = 8097
 
 // DeafPort is the UDP port of each pod behind which nobody reads; its receive buffer is the smallest that the kernel allows.
-const DeafPort = 9001
+const DeafPort = 9002
 
 // deafSocket opens a UDP socket that is never read in the namespace of the calling thread.
 func deafSocket() (*os.File, error) {
