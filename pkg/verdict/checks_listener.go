@@ -26,7 +26,8 @@ type receiver struct {
 	i    int
 	ns   *netstate.Namespace
 	dst  netip.AddrPort
-	data bool // a request with data, or the end of the handshake, arrived
+	open bool // the end of a handshake, or what comes after it, arrived
+	data bool // a request with data arrived
 }
 
 func (in *Input) receiver() *receiver {
@@ -45,7 +46,10 @@ func (in *Input) receiver() *receiver {
 		if r == nil {
 			r = &receiver{j: j, i: i, ns: n, dst: netip.AddrPortFrom(t.Dst, t.Dport)}
 		}
-		r.data = r.data || (j.Packet.Flags != "SYN" && j.End == journey.Delivered)
+		if j.Packet.Flags != "SYN" && j.End == journey.Delivered {
+			r.open = true
+			r.data = r.data || j.Packet.Len > pureACK
+		}
 	}
 	return r
 }
@@ -116,7 +120,7 @@ func acceptQueueOverflow(in *Input) *Finding {
 // synQueueFull: too many half-open connections and no SYN cookies (net/ipv4/tcp_input.c, tcp_conn_request).
 func synQueueFull(in *Input) *Finding {
 	r := in.receiver()
-	if r == nil || !in.stalled() || r.data {
+	if r == nil || !in.stalled() || r.open {
 		return nil
 	}
 	full, drops := r.grew(in, "TcpExt.TCPReqQFullDrop"), r.grew(in, "TcpExt.ListenDrops")
@@ -160,6 +164,12 @@ func applicationStuck(in *Input) *Finding {
 	r := in.receiver()
 	if r == nil || in.Probe == nil || in.Probe.Result != probe.Timeout || in.Probe.Sent == 0 || !r.data {
 		return nil
+	}
+	gone, _ := vanished(in)
+	for _, j := range gone {
+		if !in.madeGood(j) {
+			return nil // part of the request is lost on the way: the application waits for it
+		}
 	}
 	f := r.finding("application-stuck")
 	f.Outcome = Delivered

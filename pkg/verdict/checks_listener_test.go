@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -35,6 +36,9 @@ func TestListenerChecks(t *testing.T) {
 		s.Namespaces[1].Sysctls = map[string]string{"net.ipv4.tcp_syncookies": "0"}
 	}
 	syn, open := []journey.Journey{reached(1, "SYN", journey.Open)}, []journey.Journey{reached(1, "SYN", journey.Delivered), reached(2, "PSH,ACK", journey.Delivered)}
+	open[1].Packet.Len = 252
+	ack := []journey.Journey{reached(1, "SYN", journey.Delivered), reached(2, "ACK", journey.Delivered)}
+	large := goneAt(3, 1400)
 	judgeAll(t, []judged{
 		{"accept queue", Input{Journeys: syn, Probe: timeout}, both(grown(1, "TcpExt.ListenOverflows"), queue(2, 1)), "dropped application accept-queue-full confirmed", "2 connections wait"},
 		{"accept queue that is empty again", Input{Journeys: syn, Probe: timeout}, grown(1, "TcpExt.ListenOverflows"), "dropped application accept-queue-full likely", "grew by 3"},
@@ -48,6 +52,8 @@ func TestListenerChecks(t *testing.T) {
 		{"window of an accepted connection", Input{Journeys: open, Probe: sent}, grown(1, "TcpExt.TCPToZeroWindowAdv"), "delivered application zero-window likely", ""},
 		{"stuck before accept", Input{Journeys: open, Probe: sent}, queue(1, 4), "delivered application application-stuck confirmed", "1 connections wait to be accepted"},
 		{"stuck after accept", Input{Journeys: open, Probe: sent}, nil, "delivered application application-stuck likely", "T is stopped"},
+		{"the data did not arrive", Input{Journeys: ack, Probe: sent}, nil, "delivered application no-answer inconclusive", ""},
+		{"part of the data is lost", Input{Journeys: append(slices.Clone(open), large), Probe: sent}, nil, "lost underlay tunnel-lost-in-fabric likely", ""},
 		{"nothing was sent", Input{Journeys: open, Probe: timeout}, nil, "delivered application no-answer inconclusive", ""},
 		{"counters of an answered flow mean nothing", Input{Journeys: open, Probe: &probe.Result{Result: probe.Connected}}, both(grown(1, "TcpExt.ListenOverflows"), queue(2, 1)), "delivered   confirmed", ""},
 		{"counters of another namespace", Input{Journeys: syn, Probe: timeout}, grown(0, "TcpExt.ListenOverflows"), "lost pod-network no-further-sight inconclusive", ""},
