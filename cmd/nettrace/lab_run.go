@@ -167,7 +167,7 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	}
 	see := &witness{}
 	fo := flowOptions{output: o.output, proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
-		nameOptions: nameOptions{objects: objects}, scope: l.Scopes(), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
+		nameOptions: nameOptions{objects: objects}, scope: caseScopes(l, c), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
 	v, err := runFlow(ctx, s, fo, "netns:"+l.NetNS(c.Probe.From), c.Probe.To)
 	if err != nil {
 		return nil, err
@@ -178,6 +178,15 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 		wrong = append(missingHops(journey.Reply, c.Expect.FunctionReplyHops, see.journeys), wrong...)
 	}
 	return wrong, nil
+}
+
+// caseScopes are the lab's nodes, and the external host when the probe starts there: it is not watched otherwise.
+func caseScopes(l *lab.Lab, c lab.Case) []string {
+	scopes := l.Scopes()
+	if c.Probe.From == lab.External {
+		scopes = append(scopes, lab.External+"="+l.NetNS(lab.External))
+	}
+	return scopes
 }
 
 // witness keeps the journeys of a run for the comparison.

@@ -25,7 +25,7 @@ func (f *flight) drop(a *Assembler, e *tracer.Event) {
 	h.ICMP = f.icmp
 	h.Verdict = "drop"
 	f.j.End, f.j.EndWhy = Dropped, "drop"
-	if rejected := f.hasRST || h.Reason == Inferred+"NO_SOCKET" || (f.icmp != "" && (h.Hook != "" || e.Reason == "NO_SOCKET")); rejected {
+	if rejected := f.hasRST || h.Reason == Inferred+"NO_SOCKET" || (f.icmp != "" && f.icmp != "redirect" && (h.Hook != "" || e.Reason == "NO_SOCKET")); rejected {
 		h.Verdict = "reject"
 		f.j.End, f.j.EndWhy = Rejected, "reject"
 	}

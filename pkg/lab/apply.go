@@ -50,7 +50,11 @@ func MissingModules(c Case) []string {
 func (l *Lab) Apply(ctx context.Context, c Case) error {
 	for _, s := range c.Setup {
 		where, command, _ := strings.Cut(s, "# ")
-		if err := l.shell(ctx, where, expand(command)); err != nil {
+		run := func() error { return l.shell(ctx, where, expand(command)) }
+		if strings.HasPrefix(command, "@") {
+			run = func() error { return l.program(where, expand(command)) }
+		}
+		if err := run(); err != nil {
 			return fmt.Errorf("set up case %s: %s: %w", c.Name, s, err)
 		}
 	}

@@ -7,12 +7,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/nettrace-io/nettrace/internal/netns"
 )
 
-// Serve opens the pods' ports: HTTP on TCP 8080, echo on UDP 9000, IPv4 and IPv6, and StuckPort. The sockets belong to the pods' namespaces, the
+// Serve opens the pods' ports: HTTP on TCP 8080, echo on UDP 9000, IPv4 and IPv6, StuckPort, DeafPort and
+// LocalPort. The sockets belong to the pods' namespaces, the
 // goroutines that answer to this process. Down closes them.
 func (l *Lab) Serve() error {
 	for _, p := range Pods() {
@@ -30,11 +32,18 @@ func (l *Lab) Serve() error {
 			}
 			l.keep(pc)
 			go echo(pc)
-			stuck, err := stuckListener()
+			for _, open := range []func() (*os.File, error){stuckListener, deafSocket} {
+				f, err := open()
+				if err != nil {
+					return err
+				}
+				l.keep(f)
+			}
+			local, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", LocalPort))
 			if err != nil {
 				return err
 			}
-			l.keep(stuck)
+			l.keep(local)
 			return nil
 		})
 		if err != nil {

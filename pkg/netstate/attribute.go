@@ -4,6 +4,7 @@ package netstate
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -41,6 +42,22 @@ func decide(n *Namespace, h *journey.Hop, verdicts []string, fit []ruleset.Found
 	fill(h, fit)
 }
 
+// dropRules lists the rules that fit a drop. A REJECT with a TCP reset drops without an ICMP error by which it could be told from a DROP.
+func dropRules(n *Namespace, q ruleset.Question) []ruleset.Found {
+	found := ruleset.Find(n.Rulesets, q)
+	if q.Reject || q.Packet.Proto != "tcp" || (len(found) > 0 && found[0].Sure) {
+		return found
+	}
+	q.Reject = true
+	resets := slices.DeleteFunc(ruleset.Find(n.Rulesets, q), func(f ruleset.Found) bool {
+		return !strings.Contains(f.Text, "tcp-reset") && !strings.Contains(f.Text, "tcp reset")
+	})
+	if len(resets) > 0 && (len(found) == 0 || resets[0].Sure) {
+		return resets
+	}
+	return found
+}
+
 func fill(h *journey.Hop, found []ruleset.Found) {
 	if len(found) == 0 {
 		return
@@ -61,7 +78,7 @@ func dropRule(n *Namespace, j *journey.Journey, i int) {
 		return
 	}
 	q := dropQuestion(n, j, i)
-	decide(n, h, dropTargets, ruleset.Find(n.Rulesets, q), q.Packet.Dst.Is6())
+	decide(n, h, dropTargets, dropRules(n, q), q.Packet.Dst.Is6())
 	if h.Rule == nil {
 		h.Rule = refusedByIPVS(n, h, &q)
 	}

@@ -59,6 +59,9 @@ func bound(r *reader, what string, n int) int {
 func linkOf(l netlink.Link) Link {
 	a := l.Attrs()
 	out := Link{Index: a.Index, Name: a.Name, Kind: l.Type(), MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, Oper: a.OperState.String(), Master: a.MasterIndex, MAC: a.HardwareAddr.String()}
+	if a.Xdp != nil && a.Xdp.Attached {
+		out.XDP = a.Xdp.ProgId
+	}
 	switch v := l.(type) {
 	case *netlink.Veth:
 		out.PeerIndex = a.ParentIndex

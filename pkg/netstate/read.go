@@ -89,11 +89,13 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 	defer nl.Close()
 	r.nl = nl
 	r.links()
+	r.qdiscs()
 	r.routes()
 	r.neighbours()
-	r.unread("sysctls and sockets", netns.Do(ref.Path, func() error {
+	r.unread("sysctls, sockets and counters", netns.Do(ref.Path, func() error {
 		r.sysctls()
 		r.sockets()
+		r.counters()
 		r.rulesets(ctx)
 		r.ipsets(ctx)
 		r.ipvs()

@@ -23,12 +23,14 @@ type Namespace struct {
 	// PodUID is the UID of the pod that a process in the namespace belongs to; "" when that is not known.
 	PodUID string `json:"podUid,omitempty"`
 
-	Links     []Link            `json:"links,omitempty"`
-	Routes    []Route           `json:"routes,omitempty"`
-	Neighs    []Neigh           `json:"neighs,omitempty"`
-	FDB       []FDBEntry        `json:"fdb,omitempty"`
-	Sockets   []Socket          `json:"sockets,omitempty"` // listening TCP, bound UDP
-	Sysctls   map[string]string `json:"sysctls,omitempty"` // "net.ipv4.ip_forward": "1"
+	Links   []Link            `json:"links,omitempty"`
+	Routes  []Route           `json:"routes,omitempty"`
+	Neighs  []Neigh           `json:"neighs,omitempty"`
+	FDB     []FDBEntry        `json:"fdb,omitempty"`
+	Sockets []Socket          `json:"sockets,omitempty"` // listening TCP, bound UDP
+	Sysctls map[string]string `json:"sysctls,omitempty"` // "net.ipv4.ip_forward": "1"
+	// Counters are of the whole namespace since it was made, by nstat's names: "TcpExt.ListenOverflows". See Delta.
+	Counters  map[string]uint64 `json:"counters,omitempty"`
 	Rulesets  []ruleset.Ruleset `json:"rulesets,omitempty"`
 	IPSets    *ruleset.IPSets   `json:"ipsets,omitempty"` // when iptables rules ask for any
 	IPVS      *ruleset.IPVS     `json:"ipvs,omitempty"`   // when there are virtual servers
@@ -50,6 +52,10 @@ type Link struct {
 	Addrs     []netip.Prefix `json:"addrs,omitempty"`
 	Hairpin   *bool          `json:"hairpin,omitempty"` // bridge ports only
 	VXLAN     *VXLAN         `json:"vxlan,omitempty"`
+	Qdisc     string         `json:"qdisc,omitempty"` // root queueing discipline: noqueue, fq_codel, tbf, ...
+	// QdiscDrops are the packets that it has dropped since it was made.
+	QdiscDrops uint64 `json:"qdiscDrops,omitempty"`
+	XDP        uint32 `json:"xdp,omitempty"` // id of the attached XDP program
 }
 
 // VXLAN is the configuration of a vxlan device.

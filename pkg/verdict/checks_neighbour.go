@@ -26,20 +26,31 @@ func neighbourFailed(d *dropAt) *Finding {
 		f.Layer, f.Cause = Underlay, "underlay-neighbour-failed"
 		f.Summary = fmt.Sprintf("%s cannot reach the other node %s: it does not answer ARP", place(d.h), d.who(d.h.Outer.Dst, 0))
 		f.Fix = []string{fmt.Sprintf("is the node %s up, in this network, and still at this address? %s", d.h.Outer.Dst, in(d.h, "ip neigh show dev "+d.h.Dev))}
+		d.stateAgrees(f)
 		return f
 	case d.h.DevKind == "vxlan":
 		f.Cause = "vtep-neighbour-missing"
 		f.Summary = fmt.Sprintf("%s has no neighbour entry for the next hop to %s on %s", place(d.h), dst, d.h.Dev)
 		f.Fix = []string{in(d.h, "ip neigh show dev "+d.h.Dev), "restart the CNI agent on this node"}
+		d.stateAgrees(f)
 		return f
 	case !d.host():
 		f.Cause = "pod-gateway-no-arp"
 		f.Summary = fmt.Sprintf("the gateway of %s does not answer ARP", place(d.h))
 		f.Fix = []string{in(d.h, "ip route; ip neigh")}
+		d.stateAgrees(f)
 		return f
 	}
 	podSilent(d, f, dst)
 	return f
+}
+
+// stateAgrees makes the finding confirmed when the neighbour table has no answer for the next hop either.
+func (d *dropAt) stateAgrees(f *Finding) {
+	if says, ok := d.unanswered(d.h.Dev, d.nextHop()); ok {
+		f.Confidence = Confirmed
+		f.Evidence = append(f.Evidence, says)
+	}
 }
 
 // podSilent: the node asked for a pod's MAC address in vain. The snapshot says why.
@@ -57,6 +68,7 @@ func podSilent(d *dropAt, f *Finding, dst netip.Addr) {
 			f.Layer, f.Cause = Service, "stale-endpoint"
 			f.Summary = fmt.Sprintf("the Service's endpoint %s does not exist any more: no namespace here has its address", nat.NAT.To)
 			f.Fix = []string{"kubectl get endpointslices -A | grep " + dst.String() + "; is kube-proxy running and in time on " + place(d.h) + "?"}
+			d.stateAgrees(f)
 		}
 		return
 	}

@@ -43,11 +43,16 @@ func noSocket(d *dropAt) *Finding {
 		f.Layer, f.Cause, f.Outcome = Underlay, "tunnel-port-mismatch", Dropped
 		f.Summary = fmt.Sprintf("%s has no VXLAN device on udp/%d", place(d.h), d.h.Outer.Dport)
 		f.Fix = []string{in(d.h, "ip -d link show type vxlan; all nodes must use the same port")}
+		tunnelPorts(d, f)
 		return f
 	case d.host() && d.translated() == nil && t.Dport >= firstNodePort && t.Dport <= lastNodePort:
 		f.Layer, f.Cause = Service, "nodeport-closed"
 		f.Summary = fmt.Sprintf("%s has neither a rule nor a listener for port %d", place(d.h), t.Dport)
 		f.Fix = []string{in(d.h, "is kube-proxy running? kubectl get svc -A | grep "+fmt.Sprint(t.Dport))}
+		if d.ns != nil && !slices.ContainsFunc(d.ns.Listeners(d.j.Packet.Proto), func(s netstate.Socket) bool { return s.Local.Port() == t.Dport }) {
+			f.Confidence = Confirmed
+			f.Evidence = []string{fmt.Sprintf("state: %s listens on %s ports %s", place(d.h), d.j.Packet.Proto, portList(d.ns.Listeners(d.j.Packet.Proto)))}
+		}
 		return f
 	}
 	f.Summary = fmt.Sprintf("nothing listens on %s %s %s", d.j.Packet.Proto, port, on(d.h))
@@ -124,6 +129,10 @@ func socketBufferFull(d *dropAt) *Finding {
 	f := &Finding{Layer: Application, Cause: "socket-buffer-full", Confidence: Likely,
 		Summary: fmt.Sprintf("the receive buffer of %s is full: the application does not read fast enough", d.who(d.tuple().Dst, d.tuple().Dport)),
 		Fix:     []string{in(d.h, "ss -ulnm shows the buffer and the drops (d) of the socket; give the application more CPU or a larger SO_RCVBUF")}}
+	if n, ok := d.grew("Udp.RcvbufErrors"); ok && n > 0 && d.j.Packet.Proto == "udp" {
+		f.Confidence = Confirmed
+		f.Evidence = []string{fmt.Sprintf("state: UdpRcvbufErrors grew by %d %s", n, on(d.h))}
+	}
 	if d.tuple().Dport == 53 {
 		f.Layer = DNS
 	}

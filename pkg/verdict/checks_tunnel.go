@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -50,12 +51,28 @@ func vniMismatch(d *dropAt) *Finding {
 	if d.reason() != "VXLAN_VNI_NOT_FOUND" {
 		return nil
 	}
-	return &Finding{
+	f := &Finding{
 		Layer: Underlay, Cause: "vni-mismatch", Confidence: Likely,
 		Summary:  fmt.Sprintf("%s has no VXLAN device for the VNI of the packets that reach it", place(d.h)),
 		Evidence: vnis(d.ns),
 		Fix:      []string{in(d.h, "ip -d link show type vxlan; all nodes must use the same VNI")},
 	}
+	sent, ok := d.sentVNI()
+	if ok && d.ns != nil && !slices.ContainsFunc(d.ns.Links, func(l netstate.Link) bool { return l.VXLAN != nil && l.VXLAN.VNI == int(sent) }) {
+		f.Confidence = Confirmed
+		f.Evidence = append(f.Evidence, fmt.Sprintf("kernel: the sender put VNI %d into the packet", sent))
+	}
+	return f
+}
+
+// sentVNI is the VNI with which the packet was put into its tunnel, when that was seen.
+func (d *dropAt) sentVNI() (uint32, bool) {
+	for k := d.i; k >= 0; k-- {
+		if t := d.j.Hops[k].Tunnel; t != nil && t.Op == "encap" && t.Type == "vxlan" {
+			return t.VNI, true
+		}
+	}
+	return 0, false
 }
 
 func vnis(n *netstate.Namespace) []string {

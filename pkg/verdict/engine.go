@@ -312,7 +312,7 @@ func ExitCode(v *Verdict) int {
 	switch {
 	case v.Outcome == Unseen || v.Confidence == Inconclusive:
 		return 3
-	case v.Outcome == Delivered:
+	case v.Outcome == Delivered && v.Cause == "": // with a cause the packets arrived and the application failed
 		return 0
 	}
 	return 2

@@ -158,7 +158,7 @@ func TestDiagnoses(t *testing.T) {
 			s.Namespaces[1].Sockets[1].Local = netip.MustParseAddrPort("127.0.0.1:8081")
 		}, "rejected application listens-on-localhost confirmed", "0.0.0.0"},
 		{"wrong targetPort", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject", Where: inPod(), NetNS: podNS}, dnat()), nil, "rejected service wrong-target-port confirmed", "targetPort"},
-		{"NodePort", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject", Tuple: &journey.Tuple{Src: client, Dst: nodeIP, Dport: 30080}}), nil, "rejected service nodeport-closed likely", "30080"},
+		{"NodePort", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject", Tuple: &journey.Tuple{Src: client, Dst: nodeIP, Dport: 30080}}), nil, "rejected service nodeport-closed confirmed", "30080"},
 		{"nothing listens on the node", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject"}), nil, "rejected application not-listening confirmed", "listens on tcp ports none"},
 		{"conntrack full", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "PREROUTING", Step: "conntrack-full"}), func(s *netstate.Snapshot) {
 			s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_count"], s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_max"] = "65536", "65536"
@@ -192,7 +192,7 @@ func TestDiagnoses(t *testing.T) {
 			"dropped pod-network hairpin-off confirmed", "hairpin on"},
 		{"unknown place", lostAt(journey.Hop{Location: "brand_new_function", Stack: []string{"brand_new_function", "ip_rcv"}}), nil, "dropped pod-network packet-drop likely", "brand_new_function ← ip_rcv"},
 		{"unknown netfilter", lostAt(journey.Hop{Location: "nf_queue", Hook: "FORWARD"}), nil, "dropped pod-network netfilter-drop likely", "FORWARD"},
-		{"unknown socket", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "TCP_CSUM", Where: inPod(), NetNS: podNS}), nil, "dropped application socket-drop likely", "TCP_CSUM"},
+		{"unknown socket", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "TCP_FLAGS", Where: inPod(), NetNS: podNS}), nil, "dropped application socket-drop likely", "TCP_FLAGS"},
 		{"queue", lostAt(journey.Hop{Location: "__dev_queue_xmit", Reason: "QDISC_DROP", Dev: "eth0"}), nil, "dropped pod-network qdisc-drop likely", "QDISC_DROP"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -320,7 +320,7 @@ func TestRequestAndReplyAreJudgedApart(t *testing.T) {
 
 func TestOneCauseIsOneFinding(t *testing.T) {
 	a := lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"})[0]
-	b, c := a, lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "TCP_CSUM", Where: inPod()})[0]
+	b, c := a, lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "TCP_FLAGS", Where: inPod()})[0]
 	b.ID, c.ID = 2, 3
 	v := Judge(&Input{Journeys: []journey.Journey{a, b, c}})
 	if len(v.Also) != 1 || v.Also[0].Cause != "socket-drop" || !strings.Contains(strings.Join(v.Evidence, "\n"), "it happened to 2 packets") || len(v.Journeys) != 3 {

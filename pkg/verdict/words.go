@@ -177,5 +177,8 @@ func lines(all ...string) []string {
 	return out
 }
 
+// at is in, where a parameter has that name.
+func at(h *journey.Hop, command string) string { return in(h, command) }
+
 // in says how to run a command at the place of a hop.
 func in(h *journey.Hop, command string) string { return fmt.Sprintf("%s: %s", on(h), command) }

@@ -13,7 +13,7 @@ type Owner struct {
 	Policy bool   // it enforces NetworkPolicies
 	// The Service of a kube-proxy rule.
 	Namespace, Service, Port string
-	Why                      string // "has no endpoints"
+	Why                      string // "has no endpoints", "has no local endpoints", "traffic not accepted" (loadBalancerSourceRanges)
 }
 
 // writers are chain names' beginnings with who writes them: kube-proxy pkg/proxy/iptables, Felix rules/, kube-router netpol/, flannel
@@ -52,8 +52,11 @@ search:
 	if o.By == "kube-proxy" {
 		if m := serviceComment.FindStringSubmatch(comment); m != nil {
 			o.Namespace, o.Service, o.Port = m[1], m[2], m[3]
-			if strings.HasPrefix(m[4], "has no") {
+			switch {
+			case strings.HasPrefix(m[4], "has no"):
 				o.Why = m[4]
+			case strings.HasPrefix(m[4], "traffic not accepted"):
+				o.Why = "traffic not accepted"
 			}
 		}
 	}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+)
+
+func init() {
+	register(check{name: "qdisc-drop", drop: qdiscDrop})
+	register(check{name: "xdp-program-drop", drop: xdpProgramDrop})
+	register(check{name: "checksum", drop: badChecksum})
+	register(check{name: "timestamps-rejected", drop: timestampsRejected})
+	register(check{name: "egress-not-masqueraded", flow: egressNotMasqueraded})
+}
+
+// qdiscDrop: the queueing discipline of a device refused the packet (net/core/dev.c, __dev_xmit_skb, or the discipline's own function).
+func qdiscDrop(d *dropAt) *Finding {
+	loc := d.h.Location
+	own := strings.HasSuffix(loc, "_enqueue") || strings.HasSuffix(loc, "_dequeue")
+	l := d.ns.Link(d.h.Dev)
+	shaped := l != nil && l.Qdisc != "" && l.Qdisc != "noqueue"
+	dropped := uint64(0)
+	if l != nil {
+		if before := d.in.Before.ByInode(d.h.NetNS).Link(d.h.Dev); before != nil && l.QdiscDrops > before.QdiscDrops {
+			dropped = l.QdiscDrops - before.QdiscDrops
+		}
+	}
+	unsaid := d.reason() == "" || d.reason() == "NOT_SPECIFIED" // before 5.17, or the reasons of disciplines, which came later
+	switch {
+	case strings.HasPrefix(d.reason(), "QDISC"), own:
+	case loc == "__dev_queue_xmit" && unsaid && shaped && dropped > 0:
+	default:
+		return nil
+	}
+	f := &Finding{Layer: PodNetwork, Cause: "qdisc-drop", Confidence: Likely,
+		Summary: fmt.Sprintf("the queue of %s %s is full: its queueing discipline dropped %s", d.h.Dev, on(d.h), d.packetName()),
+		Fix: []string{in(d.h, fmt.Sprintf("tc -s qdisc show dev %s: dropped and backlog", d.h.Dev)),
+			"a bandwidth limit (annotation kubernetes.io/egress-bandwidth or ingress-bandwidth, or somebody's tc) is too small, or the device too slow"}}
+	if l != nil && l.Qdisc != "" {
+		f.Summary = fmt.Sprintf("the queue of %s %s is full: its queueing discipline %s dropped %s", d.h.Dev, on(d.h), l.Qdisc, d.packetName())
+	}
+	if dropped > 0 {
+		f.Confidence = Confirmed
+		f.Evidence = []string{fmt.Sprintf("state: queueing discipline %s of %s dropped %d packets meanwhile", l.Qdisc, d.h.Dev, dropped)}
+	}
+	return f
+}
+
+// xdpProgramDrop: a program at the device dropped the packet before the network stack saw it (net/core/dev.c, do_xdp_generic;
+// drivers/net/veth.c).
+func xdpProgramDrop(d *dropAt) *Finding {
+	l := d.ns.Link(d.h.Dev)
+	there := d.h.Location == "do_xdp_generic" || strings.HasPrefix(d.h.Location, "veth_xdp") || d.reason() == "XDP"
+	if !there {
+		return nil
+	}
+	f := &Finding{Layer: Underlay, Cause: "xdp-program-drop", Confidence: Likely,
+		Summary: fmt.Sprintf("an XDP program at %s %s dropped %s", d.h.Dev, on(d.h), d.packetName()),
+		Fix:     []string{in(d.h, fmt.Sprintf("ip link show dev %s; bpftool net show dev %s; bpftool prog show", d.h.Dev, d.h.Dev)), "a DDoS filter or a load balancer (Katran, Cilium) drops there: look at its own counters"}}
+	if l != nil && l.XDP != 0 {
+		f.Confidence = Confirmed
+		f.Evidence = []string{fmt.Sprintf("state: XDP program %d is attached to %s", l.XDP, l.Name)}
+	}
+	return f
+}
+
+// badChecksum: the receiver found a wrong checksum. In the tunnel's packet that is a known fault of checksum offload with VXLAN, in the
+// pod's packet one of a device between the pods.
+func badChecksum(d *dropAt) *Finding {
+	r := d.reason()
+	if r != "UDP_CSUM" && r != "TCP_CSUM" && r != "IP_CSUM" && r != "ICMP_CSUM" && r != "SKB_CSUM" {
+		return nil
+	}
+	f := &Finding{Layer: Underlay, Cause: "inner-checksum-broken", Confidence: Likely,
+		Summary: fmt.Sprintf("%s drops %s: its checksum is wrong", place(d.h), d.packetName()),
+		Fix:     []string{"a device on the way breaks checksums: ethtool -k DEVICE on the sender's veth, tunnel and uplink; ethtool -K DEVICE tx off tells which"}}
+	counter := "Tcp.InCsumErrors"
+	if r == "UDP_CSUM" {
+		counter = "Udp.InCsumErrors"
+	}
+	if d.h.Outer != nil {
+		o := d.h.Outer
+		f.Cause = "tunnel-checksum-offload"
+		f.Summary = fmt.Sprintf("%s drops the tunnel's packets from %s: their UDP checksum is wrong", place(d.h), d.who(o.Src, 0))
+		f.Fix = []string{fmt.Sprintf("on the node that has %s: ethtool -K flannel.1 tx-checksum-ip-generic off (vxlan.calico with Calico); a fault of kernel and network card with VXLAN", o.Src)}
+	}
+	if n, ok := d.grew(counter); ok && n > 0 {
+		f.Confidence = Confirmed
+		f.Evidence = []string{fmt.Sprintf("state: %s grew by %d %s", strings.ReplaceAll(counter, ".", ""), n, on(d.h))}
+	}
+	return f
+}
+
+// pureACK is the length in bytes of an ACK without data: the largest headers of IPv4 and TCP.
+const pureACK = 20 + 60
+
+// timestampsRejected: the TCP timestamp went back (RFC 7323, PAWS): several clients behind one address, or a device that rewrites.
+func timestampsRejected(d *dropAt) *Finding {
+	if !strings.Contains(d.reason(), "PAWS") || d.j.Packet.Flags == "ACK" && d.j.Packet.Len <= pureACK {
+		return nil // an ACK without data that was overtaken is dropped without harm
+	}
+	f := &Finding{Layer: Service, Cause: "timestamps-rejected", Confidence: Likely,
+		Summary: fmt.Sprintf("%s drops %s: its TCP timestamp is older than the one before it", place(d.h), d.packetName()),
+		Fix: []string{"several clients share one address and port (NAT in front of the node), or a device on the way rewrites timestamps",
+			in(d.h, "nstat -az TcpExtPAWSEstab; as a workaround sysctl -w net.ipv4.tcp_timestamps=0 on the client's side; net.ipv4.tcp_tw_recycle must be 0 on old kernels")}}
+	if n, ok := d.grew("TcpExt.PAWSEstab"); ok && n > 0 {
+		f.Confidence = Confirmed
+		f.Evidence = []string{fmt.Sprintf("state: TcpExtPAWSEstab grew by %d %s", n, on(d.h))}
+	}
+	return f
+}
+
+// egressNotMasqueraded: a packet leaves the node, and the cluster, with a pod's address as its source; nobody out there can answer.
+func egressNotMasqueraded(in *Input) *Finding {
+	for k := range in.Journeys {
+		j := &in.Journeys[k]
+		if j.Direction != journey.Request || j.End != journey.LeftNode || len(j.Hops) == 0 {
+			continue
+		}
+		i := len(j.Hops) - 1
+		h, t := &j.Hops[i], j.TupleAt(i)
+		n := in.namespace(h.NetNS)
+		if n == nil || !n.Host || h.Outer != nil || n.IsLocal(t.Src) || !podOf(in, n.Node, t.Src) || in.inCluster(t.Dst) {
+			continue
+		}
+		return &Finding{Outcome: Lost, Layer: PodNetwork, Cause: "egress-not-masqueraded", Journey: j.ID, Hop: i, Confidence: Likely,
+			Summary: fmt.Sprintf("%s leaves %s for %s with the pod's own address %s: nothing outside the cluster can answer it", j.Packet.Proto, place(h), in.who(j.Packet.Proto, t.Dst, t.Dport), t.Src),
+			Evidence: []string{fmt.Sprintf("kernel: the packet left %s at %s with source %s, no rule translated it, and nothing came back", place(h), h.Dev, t.Src),
+				fmt.Sprintf("state: %s is the address of a pod on %s, and no node or pod of the cluster has %s", t.Src, n.Node, t.Dst)},
+			Fix: []string{at(h, "iptables -t nat -S POSTROUTING: the CNI plugin's MASQUERADE rule is missing (ip-masq in flannel, natOutgoing in Calico's IPPool, ip-masq-agent)"),
+				"or give the network outside a route to the pods' addresses"}}
+	}
+	return nil
+}
+
+// podOf reports whether an address is that of a pod on a node: of a namespace that is not the node's own, as far as the snapshot tells.
+func podOf(in *Input, node string, a netip.Addr) bool {
+	for _, o := range in.snapshot().OwnersOf(a) {
+		if !o.NS.Host && o.NS.Node == node {
+			return true
+		}
+	}
+	return false
+}
+
+// inCluster reports whether an address is known to belong to the cluster: by its name, or because a watched namespace has it.
+func (in *Input) inCluster(a netip.Addr) bool {
+	if in.Name != nil && in.Name("", a, 0) != "" {
+		return true
+	}
+	return len(in.snapshot().OwnersOf(a)) > 0
+}
+
+// grew is the growth of a counter in the namespace of the drop; false when it is not known.
+func (d *dropAt) grew(counter string) (uint64, bool) {
+	return netstate.Delta(d.in.Before, d.in.After, d.h.NetNS, counter)
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/probe"
+)
+
+func grown(namespace int, counter string) func(*netstate.Snapshot) {
+	return func(s *netstate.Snapshot) { s.Namespaces[namespace].Counters[counter] += 3 }
+}
+
+func TestDeviceChecks(t *testing.T) {
+	outer := &journey.Tuple{Src: nodeIP, Sport: 50000, Dst: otherIP, Dport: 8472}
+	queue := journey.Hop{Location: "__dev_queue_xmit", Reason: "QDISC_DROP", Dev: "eth0"}
+	dropped := func(s *netstate.Snapshot) {
+		s.Namespaces[0].Links[0].Qdisc, s.Namespaces[0].Links[0].QdiscDrops = "tbf", 7
+	}
+	unsaid := queue
+	unsaid.Reason = ""
+	own := queue
+	own.Location, own.Reason = "tbf_enqueue", "NOT_SPECIFIED"
+	pod := func(h journey.Hop) journey.Hop { h.Where, h.NetNS, h.Node = inPod(), podNS, "node1"; return h }
+	paws := pod(journey.Hop{Location: "tcp_validate_incoming", Reason: "TCP_RFC7323_PAWS"})
+	data := lostAt(paws)
+	data[0].Packet.Flags, data[0].Packet.Len = "PSH,ACK", 400
+	ack := lostAt(paws)
+	ack[0].Packet.Flags, ack[0].Packet.Len = "ACK", 52
+	outside := netip.MustParseAddr("198.51.100.7")
+	left := func(src, dst netip.Addr) []journey.Journey {
+		j := goneAt(1, 60)
+		j.Packet.Src, j.Packet.Dst, j.Hops[0].Outer = src, dst, nil
+		return []journey.Journey{j}
+	}
+	named := func(string, netip.Addr, uint16) string { return "pod/shop/far" }
+	timeout := &probe.Result{Result: probe.Timeout}
+	judgeAll(t, []judged{
+		{"queue", Input{Journeys: lostAt(queue)}, dropped, "dropped pod-network qdisc-drop confirmed", "tbf of eth0 dropped 7 packets"},
+		{"queue, by the event only", Input{Journeys: lostAt(queue)}, nil, "dropped pod-network qdisc-drop likely", "tc -s qdisc show dev eth0"},
+		{"queue, by the discipline itself", Input{Journeys: lostAt(own)}, nil, "dropped pod-network qdisc-drop likely", ""},
+		{"queue, on a kernel without reasons", Input{Journeys: lostAt(unsaid)}, dropped, "dropped pod-network qdisc-drop confirmed", "tbf"},
+		{"no reason and no queue", Input{Journeys: lostAt(unsaid)}, nil, "dropped pod-network device-drop likely", ""},
+		{"XDP", Input{Journeys: lostAt(journey.Hop{Location: "do_xdp_generic", Reason: "NOT_SPECIFIED", Dev: "eth0"})}, func(s *netstate.Snapshot) { s.Namespaces[0].Links[0].XDP = 42 }, "dropped underlay xdp-program-drop confirmed", "program 42 is attached"},
+		{"XDP that is gone", Input{Journeys: lostAt(journey.Hop{Location: "veth_xdp_rcv_skb", Dev: "eth0"})}, nil, "dropped underlay xdp-program-drop likely", "bpftool net show dev eth0"},
+		{"tunnel checksum", Input{Journeys: lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "UDP_CSUM", Outer: outer, Dev: "eth0"})}, grown(0, "Udp.InCsumErrors"), "dropped underlay tunnel-checksum-offload confirmed", "UdpInCsumErrors grew by 3"},
+		{"tunnel checksum, by the event only", Input{Journeys: lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "UDP_CSUM", Outer: outer})}, nil, "dropped underlay tunnel-checksum-offload likely", "tx-checksum-ip-generic off"},
+		{"inner checksum", Input{Journeys: lostAt(pod(journey.Hop{Location: "tcp_v4_rcv", Reason: "TCP_CSUM"}))}, grown(1, "Tcp.InCsumErrors"), "dropped underlay inner-checksum-broken confirmed", "TcpInCsumErrors grew by 3"},
+		{"receive buffer", Input{Journeys: func() []journey.Journey {
+			js := lostAt(pod(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "SOCKET_RCVBUFF"}))
+			js[0].Packet.Proto = "udp"
+			return js
+		}()}, grown(1, "Udp.RcvbufErrors"), "dropped application socket-buffer-full confirmed", "UdpRcvbufErrors grew by 3"},
+		{"timestamps", Input{Journeys: data}, grown(1, "TcpExt.PAWSEstab"), "dropped service timestamps-rejected confirmed", "TcpExtPAWSEstab grew by 3"},
+		{"timestamps, by the event only", Input{Journeys: data}, nil, "dropped service timestamps-rejected likely", ""},
+		{"an old ACK without data", Input{Journeys: ack}, grown(1, "TcpExt.PAWSEstab"), "dropped application socket-drop likely", ""},
+		{"egress with the pod's address", Input{Journeys: left(server, outside), Probe: timeout}, nil, "lost pod-network egress-not-masqueraded likely", "MASQUERADE rule is missing"},
+		{"egress with the node's address", Input{Journeys: left(nodeIP, outside), Probe: timeout}, nil, "lost underlay left-node inconclusive", ""},
+		{"to another node", Input{Journeys: left(server, otherIP), Probe: timeout}, nil, "lost underlay left-node inconclusive", ""},
+		{"to a pod elsewhere", Input{Journeys: left(server, outside), Probe: timeout, Name: named}, nil, "lost underlay left-node inconclusive", ""},
+	})
+}
