@@ -274,7 +274,7 @@ func FuzzParseCase(f *testing.F) {
 }
 
 func TestExpand(t *testing.T) {
-	got := expand("ip link set {veth:web-b} down; {veth:nobody}")
+	got := (&Lab{prefix: "x"}).expand("ip link set {veth:web-b} down; {veth:nobody}")
 	if !regexp.MustCompile(`^ip link set veth[0-9a-f]{8} down; \{veth:nobody\}$`).MatchString(got) {
 		t.Error(got)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/nettrace-io/nettrace/internal/netns"
 )
 
-// Serve opens the pods' ports: HTTP on TCP 8080, echo on UDP 9000, IPv4 and IPv6, and StuckPort. The sockets belong to the pods' namespaces, the
+// Serve opens the pods' ports: HTTP on TCP 8080, echo on UDP 9000, IPv4 and IPv6, and StuckPort; in one of them DNS on port 53. The sockets belong to the pods' namespaces, the
 // goroutines that answer to this process. Down closes them.
 func (l *Lab) Serve() error {
 	for _, p := range Pods() {
@@ -35,6 +35,9 @@ func (l *Lab) Serve() error {
 				return err
 			}
 			l.keep(stuck)
+			if p.Short == DNSServer {
+				return l.serveDNS()
+			}
 			return nil
 		})
 		if err != nil {
