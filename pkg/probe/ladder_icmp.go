@@ -74,18 +74,19 @@ func (e *echoer) open() error {
 		if err != nil {
 			return err
 		}
-		return dontFragment(raw, e.r.Dst.Addr().Is6())
+		return dontFragment(raw, e.r.Dst.Addr().Is6(), unix.IP_PMTUDISC_PROBE)
 	})
 }
 
-// dontFragment sets the don't-fragment bit and has the kernel ignore what it knows of the path (ip(7), IP_PMTUDISC_PROBE).
-func dontFragment(raw syscall.RawConn, v6 bool) (err error) {
+// dontFragment sets the don't-fragment bit (ip(7), IP_MTU_DISCOVER; the values for IPv6 are the same). IP_PMTUDISC_PROBE has the kernel ignore
+// what it knows of the path; TCP sets the bit with IP_PMTUDISC_DO only (ip_dont_fragment in include/net/ip.h).
+func dontFragment(raw syscall.RawConn, v6 bool, how int) (err error) {
 	if cerr := raw.Control(func(fd uintptr) {
 		if v6 {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, how)
 			return
 		}
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, how)
 	}); cerr != nil {
 		return cerr
 	}

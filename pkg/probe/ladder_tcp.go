@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"syscall"
 	"time"
@@ -90,7 +91,7 @@ func (s *segment) headers() int {
 func (s *segment) send(ctx context.Context) (bool, error) {
 	v6 := s.r.Dst.Addr().Is6()
 	s.r.control = func(_, _ string, raw syscall.RawConn) error {
-		err := dontFragment(raw, v6)
+		err := dontFragment(raw, v6, unix.IP_PMTUDISC_DO)
 		cerr := raw.Control(func(fd uintptr) {
 			err = errors.Join(err, unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, s.size-s.headers()))
 		})
@@ -120,7 +121,8 @@ func (s *segment) send(ctx context.Context) (bool, error) {
 	if _, err := conn.Write(payload(s.r.Dst.String(), room)[:room]); err != nil {
 		return false, nil
 	}
-	if s.acknowledged(ctx, conn, raw, now().Add(wait)) {
+	if s.acknowledged(ctx, conn, raw, now().Add(wait)) && s.fits(raw) {
+		farewell(conn)
 		return true, nil
 	}
 	if mtu := pathMTU(raw, v6); s.word == nil && mtu > 0 && mtu < s.size { // heard by the kernel, and not by us
@@ -128,6 +130,19 @@ func (s *segment) send(ctx context.Context) (bool, error) {
 	}
 	_ = conn.SetLinger(0) // no retransmissions behind the probe
 	return false, nil
+}
+
+// fits reports whether it was one packet that was acknowledged: a kernel that was told of a smaller MTU meanwhile sends smaller ones.
+func (s *segment) fits(raw syscall.RawConn) bool {
+	mtu := pathMTU(raw, s.r.Dst.Addr().Is6())
+	return mtu == 0 || mtu >= s.size
+}
+
+// farewell ends a connection without a reset: what the server has to say about half a request is read first.
+func farewell(conn *net.TCPConn) {
+	_ = conn.CloseWrite()
+	_ = conn.SetReadDeadline(now().Add(leastWait))
+	_, _ = io.Copy(io.Discard, io.LimitReader(conn, maxHeader))
 }
 
 // room is the payload of one full packet, and sets the size to what that packet has.

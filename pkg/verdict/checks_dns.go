@@ -48,7 +48,7 @@ func dnsNotListening(d *dropAt) *Finding {
 		return nil
 	}
 	f := noSocket(d)
-	if f == nil || f.Layer != Application {
+	if f == nil || f.Layer == Underlay {
 		return nil
 	}
 	f.Layer, f.Cause = DNS, "dns-not-listening"

@@ -22,6 +22,22 @@ func (in *Input) hole() *probe.MTUResult {
 	return in.Probe.MTU
 }
 
+// passable reports whether the ladder has shown that packets of this size get through, so that its drop is not what stops the large ones.
+func (in *Input) passable(j *journey.Journey) bool {
+	m := in.hole()
+	return m != nil && int(j.Packet.Len) <= m.Passed
+}
+
+// largeDropped reports whether the kernel dropped a packet that is too large for the path.
+func (in *Input) largeDropped() bool {
+	for i := range in.Journeys {
+		if j := &in.Journeys[i]; j.Direction != journey.Related && j.DropHop() >= 0 && !in.passable(j) {
+			return true
+		}
+	}
+	return false
+}
+
 // mtuLadder: the ladder found a size that vanishes without a drop; the layer is where the large packets were last seen.
 func mtuLadder(in *Input) *Finding {
 	m := in.hole()

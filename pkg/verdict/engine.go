@@ -110,6 +110,10 @@ func Judge(in *Input) Verdict {
 	switch {
 	case in.answered():
 		findings = append(answeredFindings(in), drops...)
+	case in.hole() != nil && !in.largeDropped():
+		if findings = append(flowFindings(in), drops...); len(findings) == 0 {
+			findings = []Finding{undropped(in)}
+		}
 	case len(drops) > 0:
 		findings = drops
 	default:
@@ -183,7 +187,7 @@ func dropFindings(in *Input) []Finding {
 		switch {
 		case j.Direction == journey.Related:
 			related = merge(related, f)
-		case in.madeGood(j):
+		case in.madeGood(j) || in.passable(j):
 			harmless = merge(harmless, f)
 		default:
 			own = merge(own, f)
