@@ -97,7 +97,8 @@ func (o *flowOptions) fill(ctx context.Context, p *plan, r *probe.Request, warn 
 		case d.Resolv == nil:
 			warn(fmt.Sprintf("the resolv.conf of %s is not known (%s): DST is asked for the name as it is", p.src.text, d.Source))
 		case !slices.Contains(d.Resolv.Servers, p.dst.addrs[0]):
-			warn(fmt.Sprintf("the resolv.conf of %s does not name %s: its programs ask %v, and queries to others than DST are not followed", p.src.text, p.dst.addrs[0], d.Resolv.Servers))
+			warn(fmt.Sprintf("the resolv.conf of %s names %v and not %s, which is asked here", p.src.text, d.Resolv.Servers, p.dst.addrs[0]))
+			d.Named, d.Resolv.Servers = d.Resolv.Servers, p.dst.addrs[:1]
 		}
 	case o.dns != "":
 		r.DNS = &probe.DNSRequest{Name: o.dns, Source: "not looked at: DST is not port 53"}

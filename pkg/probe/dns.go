@@ -19,7 +19,8 @@ import (
 type DNSRequest struct {
 	Name   string
 	Resolv *ResolvConf
-	Source string // where Resolv was read, for the result; or why it is not known
+	Source string       // where Resolv was read, for the result; or why it is not known
+	Named  []netip.Addr // the servers of resolv.conf, where Resolv has been given another one
 }
 
 // DNSResult is what asking for a name took.
@@ -27,6 +28,7 @@ type DNSResult struct {
 	Name     string     `json:"name"`
 	Source   string     `json:"source,omitempty"` // the resolv.conf, or why none was read
 	Servers  []string   `json:"servers,omitempty"`
+	Named    []string   `json:"named,omitempty"` // the servers of resolv.conf, when others were asked
 	Search   []string   `json:"search,omitempty"`
 	Ndots    int        `json:"ndots,omitempty"`
 	Names    int        `json:"names"` // how many names were tried for the one
@@ -93,6 +95,9 @@ func sendDNS(ctx context.Context, r *Request) (*Result, error) {
 		a.conf.TCP = a.conf.TCP || tcp
 		names, types = a.conf.expand(r.DNS.Name), append(types, dnsmessage.TypeAAAA)
 		d.Search, d.Ndots = a.conf.Search, a.conf.Ndots
+	}
+	for _, s := range r.DNS.Named {
+		d.Named = append(d.Named, s.String())
 	}
 	for _, s := range a.conf.Servers {
 		d.Servers = append(d.Servers, s.String())

@@ -35,7 +35,7 @@ func (in *Input) wrongNameserver() *Finding {
 		Fix: []string{"compare the pod's /etc/resolv.conf with the kubelet's clusterDNS and with: kubectl get service -n kube-system kube-dns",
 			"with NodeLocal DNSCache: is its pod running on this node? kubectl get pods -n kube-system -l k8s-app=node-local-dns -o wide"},
 	}
-	if d := in.resolvers(); d != nil {
+	if d := in.resolvers(); d != nil && d.Named == nil {
 		f.Evidence = append(f.Evidence, "state: the pod's resolv.conf names it ("+d.Source+")")
 	}
 	return f

@@ -86,6 +86,9 @@ func dnsWords(d *probe.DNSResult) []string {
 	if d.Source != "" {
 		out = append(out, fmt.Sprintf("client: resolv.conf: %s (servers %s, search %s, ndots %d)", d.Source, strings.Join(d.Servers, " "), cmp.Or(strings.Join(d.Search, " "), "none"), d.Ndots))
 	}
+	if d.Named != nil {
+		out = append(out, "client: resolv.conf names "+strings.Join(d.Named, " ")+", which were not asked here")
+	}
 	seen := map[string]bool{}
 	for i := range d.Queries {
 		q := &d.Queries[i]
