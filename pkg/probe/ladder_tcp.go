@@ -107,7 +107,7 @@ func (s *segment) send(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	conn := c.(*net.TCPConn)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	wait := ackWait + 3*now().Sub(begin)
 	raw, err := conn.SyscallConn()
 	if err != nil {
