@@ -24,6 +24,7 @@ import (
 type flowOptions struct {
 	output
 	nameOptions
+	probeOptions
 	proto     string
 	probe     bool
 	sport     uint16
@@ -95,8 +96,16 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
   # follow what is there, until the first drop
   nettrace flow any 10.244.2.20:8080 --timeout 0 --until-drop
 
-  # an MTU hole: a probe with a full packet
-  nettrace flow 10.244.1.10 10.244.2.20:8080 --probe --size 1400`,
+  # an MTU hole: a probe with a full packet, or the largest size that passes
+  nettrace flow 10.244.1.10 10.244.2.20:8080 --probe --size 1400
+  nettrace flow 10.244.1.10 10.244.2.20:8080 --mtu
+
+  # does the application answer, and is it the Service or the pods?
+  nettrace flow shop/client svc/shop/web:http --http=/healthz
+  nettrace flow shop/client svc/shop/web:http --compare
+
+  # what a name costs that the pod asks for
+  nettrace flow shop/client svc/kube-system/kube-dns:dns --dns example.com`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.check(args); err != nil {
@@ -108,6 +117,7 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	}
 	o.output.flags(c)
 	o.nameOptions.flags(c)
+	o.probeOptions.flags(c)
 	f := c.Flags()
 	f.StringVar(&o.proto, "proto", "", "tcp, udp, icmp or sctp (default tcp; udp for port 53)")
 	f.BoolVar(&o.probe, "probe", false, "send a real test connection from inside SRC's network namespace")
@@ -130,6 +140,7 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 
 // check finds mistakes in flags before any work.
 func (o *flowOptions) check(args []string) error {
+	o.probe = o.probe || o.probeOptions.any()
 	switch {
 	case o.proto != "" && protos[o.proto] == 0:
 		return fmt.Errorf("unknown protocol %q: use tcp, udp, icmp or sctp", o.proto)
@@ -144,6 +155,8 @@ func (o *flowOptions) check(args []string) error {
 		return fmt.Errorf("--timeout %v: use 0 or a positive duration such as 10s", o.timeout)
 	case o.nameOptions.check() != nil:
 		return o.nameOptions.check()
+	case o.probeOptions.check(o.size, o.proto) != nil:
+		return o.probeOptions.check(o.size, o.proto)
 	case o.size > 0 && !o.probe:
 		return errors.New("--size is the size of a probe: add --probe")
 	case o.ring == 0 || o.ring&(o.ring-1) != 0 || o.ring > 1024:
@@ -172,6 +185,10 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err != nil {
 		return nil, err
 	}
+	request, err := p.probe(ctx, &o, warn)
+	if err != nil {
+		return nil, err
+	}
 	capt, err := openCapture(&o)
 	if err != nil {
 		return nil, err
@@ -191,7 +208,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err := capt.start(tr, p, warn); err != nil {
 		return nil, err
 	}
-	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: p.probe(&o), warn: warn, lookup: p.names.lookup()}}
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if ferr != nil {

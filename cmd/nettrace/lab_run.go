@@ -166,7 +166,8 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 		return nil, err
 	}
 	see := &witness{}
-	fo := flowOptions{output: o.output, proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
+	fo := flowOptions{output: o.output, probeOptions: probeOptions{http: c.Probe.HTTP, dns: c.Probe.DNS, mtu: c.Probe.MTU, compare: c.Probe.Compare},
+		proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
 		nameOptions: nameOptions{objects: objects}, scope: caseScopes(l, c), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
 	v, err := runFlow(ctx, s, fo, "netns:"+l.NetNS(c.Probe.From), c.Probe.To)
 	if err != nil {

@@ -24,7 +24,8 @@ type liveOptions struct {
 	count     int           // connections to follow; 0: no limit
 	untilDrop bool
 	probe     *probe.Request
-	warn      func(string) // one sentence on stderr
+	variants  []probe.Variant // to compare it with
+	warn      func(string)    // one sentence on stderr
 	// lookup asks who has addresses that were met; nil when there is nobody to ask.
 	lookup func(context.Context, []netip.Addr) clusterNote
 }
@@ -145,6 +146,12 @@ func (l *live) send() *probe.Result {
 		}
 		if l.ctx.Err() != nil {
 			break
+		}
+	}
+	if worst != nil && len(l.opt.variants) > 0 {
+		var err error
+		if worst.Compare, err = probe.Compare(l.ctx, *l.opt.probe, l.opt.variants); err != nil {
+			l.opt.warn(err.Error())
 		}
 	}
 	return worst

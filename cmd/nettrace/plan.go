@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
@@ -57,6 +56,9 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 	}
 	if err := match(p.src, p.dst); err != nil {
 		return nil, err
+	}
+	if o.dns != "" {
+		p.dst.port = cmp.Or(p.dst.port, 53)
 	}
 	p.proto = cmp.Or(p.proto, p.dst.proto, p.src.proto)
 	if p.proto == "" {
@@ -207,17 +209,22 @@ func sayUnread(s *netstate.Snapshot, warn func(string)) {
 	}
 }
 
-func (p *plan) probe(o *flowOptions) *probe.Request {
+// probe is the test connection that the flags ask for; nil for none.
+func (p *plan) probe(ctx context.Context, o *flowOptions, warn func(string)) (*probe.Request, error) {
 	if !o.probe {
-		return nil
+		return nil, nil
 	}
-	timeout := o.timeout
-	if timeout == 0 {
-		timeout = 10 * time.Second
-	}
-	r := &probe.Request{NetNS: p.src.netns, Proto: p.proto, Sport: p.filter.Sport, Dst: netip.AddrPortFrom(p.dst.addrs[0], p.dst.port), Size: o.size, Timeout: timeout}
+	r := &probe.Request{NetNS: p.src.netns, Proto: p.proto, Sport: p.filter.Sport, Dst: netip.AddrPortFrom(p.dst.addrs[0], p.dst.port), Size: o.size, Timeout: o.probeTimeout()}
 	if p.src.netns == "" || len(p.src.addrs) == 1 {
 		r.Src = p.src.addrs[0]
 	}
-	return r
+	return r, o.fill(ctx, p, r, warn)
+}
+
+// compared are the variants that --compare asks for.
+func (p *plan) compared(ctx context.Context, o *flowOptions) []probe.Variant {
+	if !o.compare {
+		return nil
+	}
+	return p.variants(ctx)
 }

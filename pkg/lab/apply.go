@@ -50,9 +50,9 @@ func MissingModules(c Case) []string {
 func (l *Lab) Apply(ctx context.Context, c Case) error {
 	for _, s := range c.Setup {
 		where, command, _ := strings.Cut(s, "# ")
-		run := func() error { return l.shell(ctx, where, expand(command)) }
+		run := func() error { return l.shell(ctx, where, l.expand(command)) }
 		if strings.HasPrefix(command, "@") {
-			run = func() error { return l.program(where, expand(command)) }
+			run = func() error { return l.program(where, l.expand(command)) }
 		}
 		if err := run(); err != nil {
 			return fmt.Errorf("set up case %s: %s: %w", c.Name, s, err)
@@ -61,9 +61,10 @@ func (l *Lab) Apply(ctx context.Context, c Case) error {
 	return nil
 }
 
-// expand puts in the names that a case cannot know: {veth:POD} is a pod's device on its node.
-func expand(command string) string {
+// expand puts in the names that a case cannot know: {veth:POD} is a pod's device on its node, {resolv:POD} its resolv.conf.
+func (l *Lab) expand(command string) string {
 	for _, p := range Pods() {
+		command = strings.ReplaceAll(command, "{resolv:"+p.Short+"}", resolvFile(l.NetNS(p.Short)))
 		command = strings.ReplaceAll(command, "{veth:"+p.Short+"}", p.hostVeth())
 	}
 	return command

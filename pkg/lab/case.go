@@ -48,6 +48,10 @@ type Probe struct {
 	Size    int      `yaml:"size,omitempty"`
 	Count   int      `yaml:"count,omitempty"`
 	Timeout Duration `yaml:"timeout,omitempty"`
+	HTTP    string   `yaml:"http,omitempty"` // path
+	DNS     string   `yaml:"dns,omitempty"`  // name
+	MTU     bool     `yaml:"mtu,omitempty"`
+	Compare bool     `yaml:"compare,omitempty"`
 }
 
 // Expect is the verdict that a case must get.

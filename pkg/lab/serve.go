@@ -14,7 +14,7 @@ import (
 )
 
 // Serve opens the pods' ports: HTTP on TCP 8080, echo on UDP 9000, IPv4 and IPv6, StuckPort, DeafPort and
-// LocalPort. The sockets belong to the pods' namespaces, the
+// LocalPort; in one of them DNS on port 53. The sockets belong to the pods' namespaces, the
 // goroutines that answer to this process. Down closes them.
 func (l *Lab) Serve() error {
 	for _, p := range Pods() {
@@ -44,6 +44,9 @@ func (l *Lab) Serve() error {
 				return err
 			}
 			l.keep(local)
+			if p.Short == DNSServer {
+				return l.serveDNS()
+			}
 			return nil
 		})
 		if err != nil {

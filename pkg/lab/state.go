@@ -114,6 +114,7 @@ func stop(s state) error {
 }
 
 func removeNamespaces(prefix string) error {
+	removeResolvers(prefix)
 	var errs error
 	for _, s := range ShortNames() {
 		errs = errors.Join(errs, netns.Delete(prefix+"-"+s))

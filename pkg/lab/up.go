@@ -108,6 +108,7 @@ func (l *Lab) steps(b *builder, o *Options) []step {
 	for _, p := range Pods() {
 		steps = append(steps, step{"pod " + p.Namespace + "/" + p.Name, func() { pod(b, p, nodes) }})
 	}
+	steps = append(steps, step{"the pods' resolv.conf", func() { b.do("write the pods' resolv.conf", l.resolvers) }})
 	for _, n := range nodes {
 		steps = append(steps, step{n.Name + " rules", func() {
 			b.do("write rules on "+n.Name, func() error {

@@ -28,12 +28,16 @@ var (
 	icmp6 = icmpFamily{"ip6:ipv6-icmp", "::", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply, ipv6.ICMPTypeDestinationUnreachable}
 )
 
+func family(r *Request) *icmpFamily {
+	if r.Dst.Addr().Is6() {
+		return &icmp6
+	}
+	return &icmp4
+}
+
 // sendICMP sends one echo request and waits for its reply or an error about it.
 func sendICMP(ctx context.Context, r *Request) (*Result, error) {
-	f := &icmp4
-	if r.Dst.Addr().Is6() {
-		f = &icmp6
-	}
+	f := family(r)
 	local := f.any
 	if r.Src.IsValid() {
 		local = r.Src.String()

@@ -27,7 +27,13 @@ type Request struct {
 	Sport   uint16
 	Dst     netip.AddrPort // port 0 for icmp
 	Size    int            // payload bytes: tcp sends them after the handshake, udp and icmp in one datagram
-	Timeout time.Duration
+	Timeout time.Duration  // of the whole probe
+	// At most one of these: a HEAD request after the connect (tcp), asking for a name (udp, tcp), and the largest size that passes (tcp, icmp).
+	HTTP *HTTPRequest
+	DNS  *DNSRequest
+	MTU  bool
+
+	control func(network, address string, c syscall.RawConn) error // of a TCP socket before it connects
 }
 
 // MaxSize is the largest payload that a probe sends.
@@ -45,6 +51,16 @@ func Send(ctx context.Context, r Request) (*Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	begin := time.Now()
+	switch {
+	case r.DNS != nil && r.Proto != "icmp":
+		send = sendDNS
+	case r.HTTP != nil && r.Proto == "tcp":
+		send = sendHTTP
+	case r.MTU && r.Proto == "tcp":
+		send = climbTCP
+	case r.MTU && r.Proto == "icmp":
+		send = climbICMP
+	}
 	res, err := send(ctx, &r)
 	if err != nil {
 		return nil, fmt.Errorf("send the probe: %w", err)
@@ -86,7 +102,13 @@ func words(err error) string {
 
 // dial opens a socket inside the namespace. The address family must be right; the kernel chooses what is not given.
 func dial(ctx context.Context, r *Request) (conn net.Conn, err error) {
-	d := net.Dialer{}
+	d := net.Dialer{Control: r.control}
+	if r.Proto == "udp" { // without it an unconnected host's errors are not told (net/ipv4/udp.c, udp_err)
+		d.Control = func(_, _ string, c syscall.RawConn) error {
+			wantErrors(c, r.Dst.Addr().Is6())
+			return nil
+		}
+	}
 	switch {
 	case r.Proto == "tcp" && (r.Src.IsValid() || r.Sport != 0):
 		d.LocalAddr = &net.TCPAddr{IP: r.Src.AsSlice(), Port: int(r.Sport)}
@@ -151,6 +173,9 @@ func exchange(ctx context.Context, r *Request, msg []byte) (*Result, error) {
 	}
 	if err != nil {
 		res.Result, res.Error = outcome(err, true), words(err)
+		if r.Proto == "udp" {
+			res.ICMP = icmpError(conn)
+		}
 		return res, nil
 	}
 	res.Acked = true

@@ -23,4 +23,10 @@ type Result struct {
 	Sent   int     `json:"sent,omitempty"`  // payload bytes sent after the connection
 	Acked  bool    `json:"acked,omitempty"` // the payload was answered
 	Local  string  `json:"local,omitempty"` // "address:port" the client used
+	// What follows is there when it was asked for, ICMP when an error came back.
+	ICMP    *ICMP       `json:"icmp,omitempty"`
+	HTTP    *HTTPResult `json:"http,omitempty"`
+	DNS     *DNSResult  `json:"dns,omitempty"`
+	MTU     *MTUResult  `json:"mtu,omitempty"`
+	Compare []Compared  `json:"compare,omitempty"`
 }

@@ -148,12 +148,57 @@ func detailRecord(p Point) []byte {
 	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&w)), detailSize)...)
 }
 
+// ruleRecord is the event of an nftables expression with the memory before it: known bytes of 0, 1, 2, ...
+func ruleRecord(known uint32) []byte {
+	w := bpfRuleEvent{E: dropRecord().E, Known: known}
+	w.E.Point = 138
+	for i := range w.Before {
+		w.Before[i] = byte(i)
+	}
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(&w)), ruleSize)...)
+}
+
+// Of the memory before an expression only the part at its end is known; a count that is impossible is no more than there is.
+func TestDecodeRuleMemory(t *testing.T) {
+	dec := NewDecoder(fixedNames{})
+	for known, want := range map[uint32]int{0: 0, 128: 128, 1024: 1024, 1 << 31: 1024} {
+		var e Event
+		record := ruleRecord(known)
+		if err := dec.Decode(record, &e); err != nil || len(e.Memory) != want {
+			t.Errorf("%d bytes known: %d read, %v", known, len(e.Memory), err)
+		}
+		if want > 0 && e.Memory[want-1] != 255 {
+			t.Errorf("%d bytes known: the last one is %d", known, e.Memory[want-1])
+		}
+		clear(record) // the ring's memory is used again
+		if want > 0 && e.Memory[want-1] != 255 {
+			t.Error("the memory is not a copy")
+		}
+		if err := dec.Decode(ruleRecord(known)[:eventSize], &e); err != nil || e.Memory != nil {
+			t.Errorf("a record without memory: %v, %d bytes", err, len(e.Memory))
+		}
+	}
+}
+
+func TestIdleModules(t *testing.T) {
+	idle := idleIn(strings.NewReader("xt_comment 16384 0 - Live 0x0\nxt_nat 16384 12 - Live 0x0\nnf_tables 300000 3 nft_compat,nft_nat, Live 0x0\n\nodd\n"))
+	if len(idle) != 1 || !idle["xt_comment"] {
+		t.Errorf("%v", idle)
+	}
+}
+
 func TestDecodeBoundsDetails(t *testing.T) {
 	dec := NewDecoder(fixedNames{})
 	for _, f := range Functions {
 		var e Event
 		if err := dec.Decode(detailRecord(f.Point), &e); err != nil {
 			t.Fatalf("%s: %v", f.Name, err)
+		}
+		if rulesMemory[f.Point] {
+			if len(e.Memory) != 0 || e.Table != "" {
+				t.Errorf("%s sends no details: %+v", f.Name, e)
+			}
+			continue
 		}
 		if len(e.Table) != 32 || len(e.Chain)+len(e.Words) != 64 || len(e.InDev) != 16 || len(e.OutDev) != 16 || e.Virtual.Valid() || e.Backend.Valid() || e.Stack != nil {
 			t.Errorf("%s: %+v", f.Name, e)

@@ -12,11 +12,12 @@ import (
 	"github.com/nettrace-io/nettrace/pkg/probe"
 )
 
-// check is one diagnosis. Exactly one of drop and flow is set.
+// check is one diagnosis. Exactly one of drop, flow and answered is set.
 type check struct {
 	name     string
 	drop     func(*dropAt) *Finding // judges one drop
 	flow     func(*Input) *Finding  // judges what did not happen
+	answered func(*Input) *Finding  // judges what an answer cost
 	silences []string               // checks that say less about the same drop
 }
 
@@ -108,7 +109,11 @@ func Judge(in *Input) Verdict {
 	var findings []Finding
 	switch {
 	case in.answered():
-		findings = append([]Finding{delivered(in)}, drops...)
+		findings = append(answeredFindings(in), drops...)
+	case in.hole() != nil && !in.largeDropped():
+		if findings = append(flowFindings(in), drops...); len(findings) == 0 {
+			findings = []Finding{undropped(in)}
+		}
 	case len(drops) > 0:
 		findings = drops
 	default:
@@ -182,7 +187,7 @@ func dropFindings(in *Input) []Finding {
 		switch {
 		case j.Direction == journey.Related:
 			related = merge(related, f)
-		case in.madeGood(j):
+		case in.madeGood(j) || in.passable(j):
 			harmless = merge(harmless, f)
 		default:
 			own = merge(own, f)
@@ -243,6 +248,21 @@ func merge(list []Finding, f Finding) []Finding {
 	return append(list, f)
 }
 
+// answeredFindings is the good end, or what is wrong although there was an answer.
+func answeredFindings(in *Input) []Finding {
+	good := delivered(in)
+	for _, n := range names() {
+		if c := checks[n]; c.answered != nil {
+			if f := c.answered(in); f != nil {
+				f.Outcome, f.Journey, f.Hop = good.Outcome, good.Journey, good.Hop
+				f.Evidence = append(f.Evidence, good.Evidence...)
+				return []Finding{*f}
+			}
+		}
+	}
+	return []Finding{good}
+}
+
 func flowFindings(in *Input) []Finding {
 	var out []Finding
 	silenced := map[string]bool{}
@@ -282,7 +302,7 @@ func (in *Input) conclude(findings []Finding) Verdict {
 		v.Also = append(v.Also, Also{Cause: o.Cause, Layer: o.Layer, Summary: o.Summary})
 	}
 	if in.Probe != nil {
-		v.Evidence = append(v.Evidence, probeEvidence(in.Probe))
+		v.Evidence = append(v.Evidence, probeEvidence(in.Probe)...)
 	}
 	in.lower(&v)
 	if v.Evidence == nil {
@@ -312,7 +332,7 @@ func ExitCode(v *Verdict) int {
 	switch {
 	case v.Outcome == Unseen || v.Confidence == Inconclusive:
 		return 3
-	case v.Outcome == Delivered && v.Cause == "": // with a cause the packets arrived and the application failed
+	case v.Outcome == Delivered: // also when it cost too much, or the application does not answer: that is the cause's to say
 		return 0
 	}
 	return 2

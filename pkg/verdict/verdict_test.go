@@ -356,8 +356,14 @@ func TestHarmlessDropsAreToldAfterTheOthers(t *testing.T) {
 func TestChecksAreWellFormed(t *testing.T) {
 	for _, n := range names() {
 		c := checks[n]
-		if (c.drop == nil) == (c.flow == nil) {
-			t.Errorf("%s needs exactly one of drop and flow", n)
+		kinds := 0
+		for _, set := range []bool{c.drop != nil, c.flow != nil, c.answered != nil} {
+			if set {
+				kinds++
+			}
+		}
+		if kinds != 1 {
+			t.Errorf("%s needs exactly one of drop, flow and answered", n)
 		}
 		for _, s := range c.silences {
 			if _, ok := checks[s]; !ok {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
-	"github.com/nettrace-io/nettrace/pkg/probe"
 )
 
 // place names where a hop is, for sentences.
@@ -143,18 +142,6 @@ func ruleEvidence(r *journey.Rule) string {
 	}
 	if r.Alternatives > 0 {
 		s += fmt.Sprintf("; %d other rules fit as well", r.Alternatives)
-	}
-	return s
-}
-
-func probeEvidence(p *probe.Result) string {
-	what := map[probe.Outcome]string{
-		probe.Connected: "was answered", probe.Refused: "was refused", probe.Timeout: "timed out", probe.Unreachable: "was told that the destination is unreachable",
-		probe.Reset: "was reset", probe.NoAnswer: "got no answer",
-	}[p.Result]
-	s := fmt.Sprintf("client: the probe %s after %d ms", what, p.MS)
-	if p.Sent > 0 && !p.Acked && p.Result != probe.Connected {
-		s += fmt.Sprintf("; it had sent %d bytes", p.Sent)
 	}
 	return s
 }
