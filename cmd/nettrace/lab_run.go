@@ -177,6 +177,7 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	if see.functions {
 		wrong = append(missingHops(journey.Request, c.Expect.FunctionHops, see.journeys), wrong...)
 		wrong = append(missingHops(journey.Reply, c.Expect.FunctionReplyHops, see.journeys), wrong...)
+		wrong = append(missingRules(c.Expect.FunctionRules, see.journeys), wrong...)
 	}
 	return wrong, nil
 }
@@ -290,6 +291,7 @@ func missingRules(want []string, js []journey.Journey) []string {
 		for k := range js[i].Hops {
 			if r := js[i].Hops[k].Rule; r != nil && js[i].Direction == journey.Request {
 				found[render.RuleText(r)] = true
+				found[fmt.Sprintf("%s %s/%s %d %s", r.Backend, r.Table, r.Chain, r.Number, r.Certainty)] = true
 			}
 		}
 	}

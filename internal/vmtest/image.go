@@ -25,7 +25,7 @@ var initScript []byte
 var Tools = []string{
 	"bash", "sh", "busybox", "ip", "bridge", "tc", "ss", "sysctl", "modprobe", "iptables-legacy", "iptables-legacy-save", "iptables-legacy-restore", "iptables-nft",
 	"iptables-nft-save", "iptables-nft-restore", "ip6tables-legacy", "ip6tables-legacy-save", "ip6tables-legacy-restore", "ip6tables-nft", "ip6tables-nft-save",
-	"ip6tables-nft-restore", "nft", "ipvsadm", "setpriv", "unshare", "tcpdump", "conntrack", "?ipset", "?socat", "?pwru", "?bpftool", "?strace",
+	"ip6tables-nft-restore", "nft", "ipvsadm", "setpriv", "unshare", "tcpdump", "conntrack", "ethtool", "?ipset", "?socat", "?pwru", "?bpftool", "?strace",
 }
 
 // plugIns are what those load at run time.

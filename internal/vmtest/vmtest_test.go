@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nettrace-io/nettrace/pkg/lab"
 	"github.com/nettrace-io/nettrace/pkg/tracer"
 )
 
@@ -105,7 +106,11 @@ func script(k Kernel) string {
 	if *pointsOnly {
 		return b.String() + "exit 0\n"
 	}
-	part("tests auto", "/nettrace.test -test.v -test.run '^(TestLabCases|TestKilled|TestTwoAtOnce|TestDoctor.*|TestBackendThatIsNotThere)$' -test.timeout 60m")
+	skip := ""
+	if os.Getenv(unseenEnv) == "" {
+		skip = " -test.skip '^TestLabCases$/^(" + strings.Join(Unseen, "|") + ")$'"
+	}
+	part("tests auto", "/nettrace.test"+skip+" -test.v -test.run '^(TestLabCases|TestKilled|TestTwoAtOnce|TestDoctor.*|TestBackendThatIsNotThere)$' -test.timeout 60m")
 	for _, rung := range k.Rungs[:len(k.Rungs)-1] { // the last one is the preferred: it was 'auto'
 		cases := rungCases
 		if own := k.Cases[rung]; own != nil {
@@ -115,6 +120,19 @@ func script(k Kernel) string {
 	}
 	b.WriteString("exit 0\n")
 	return b.String()
+}
+
+// What is not seen yet are cases that exist.
+func TestUnseenCasesExist(t *testing.T) {
+	cases, err := lab.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range Unseen {
+		if !slices.ContainsFunc(cases, func(c lab.Case) bool { return c.Name == name }) {
+			t.Errorf("there is no case %s", name)
+		}
+	}
 }
 
 func askKernel(t *testing.T, cache string, k Kernel, files map[string]string) *answers {

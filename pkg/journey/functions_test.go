@@ -236,3 +236,62 @@ func TestTunnelsByName(t *testing.T) {
 		}
 	}
 }
+
+// Rules that had their say are kept for what comes of it: a drop, or a translation, in the same hook and no other.
+func TestSightings(t *testing.T) {
+	at := func(v int64) func(*tracer.Event) { return func(e *tracer.Event) { e.Value = v } }
+	seen := func(events ...tracer.Event) []Journey {
+		a := New(Options{})
+		for i := range events {
+			a.Add(&events[i])
+		}
+		a.Flush()
+		return a.Done()
+	}
+	memory := func(e *tracer.Event) { e.Memory = []byte{1, 2} }
+	const base = 1 << 40
+	drop := dropped2(9, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_forward")
+	j := seen(rx(1), called(2, "nf_hook_slow", inHook(2)), called(3, "ipt_do_table", inHook(2), ofTable("mangle", ""), at(base/2)), called(4, "comment_mt", at(base/2+16)),
+		called(5, "ipt_do_table", inHook(2), ofTable("filter", ""), at(base)), called(6, "comment_mt", at(base+200)), called(7, "reject_tg", at(base+900)),
+		called(8, "reject_tg", at(7)), called(8, "fib_validate_source"), drop)[0]
+	h := j.Hops[j.DropHop()]
+	if len(h.Seen) != 3 || h.Seen[0].Func != "comment_mt" || h.Seen[0].Table != "mangle" || h.Seen[0].Offset != 16 || h.Seen[2].Func != "reject_tg" || h.Seen[2].Table != "filter" || h.Seen[2].Offset != 900 {
+		t.Errorf("at the drop: %+v", h.Seen)
+	}
+	if hook := j.Hops[j.DropHop()-1]; hook.Verdict != "drop" {
+		t.Errorf("the route that a rejection's answer takes ends the hook: %+v", hook)
+	}
+	j = seen(rx(1), called(2, "nf_hook_slow", inHook(0)), called(3, "ipt_do_table", inHook(0), ofTable("nat", ""), at(base)), called(4, "xt_dnat_target_v2", at(base+64)),
+		called(5, "nf_hook_slow", inHook(2)), called(6, "nft_do_chain", inHook(2), ofTable("filter", "FORWARD")), called(7, "nft_immediate_eval", memory), drop)[0]
+	h = j.Hops[j.DropHop()]
+	if len(h.Seen) != 1 || h.Seen[0].Table != "filter/FORWARD" || len(h.Seen[0].Memory) != 2 {
+		t.Errorf("of the hook that dropped: %+v", h.Seen)
+	}
+	many := []tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(2)), called(3, "ipt_do_table", inHook(2), ofTable("filter", ""), at(base))}
+	for i := range int64(maxSightings + 5) {
+		many = append(many, called(4, "comment_mt", at(base+100+i)))
+	}
+	j = seen(append(many, drop)...)[0]
+	if h = j.Hops[j.DropHop()]; len(h.Seen) != maxSightings || h.Seen[maxSightings-1].Offset != 100+maxSightings+4 {
+		t.Errorf("the last ones are kept: %+v", h.Seen)
+	}
+}
+
+// A rule that translates is told at the translation that it chose.
+func TestSightingsOfATranslation(t *testing.T) {
+	a := New(Options{})
+	for _, e := range []tracer.Event{rx(1), called(2, "nf_hook_slow", inHook(0)), called(3, "nft_do_chain", inHook(0), ofTable("kube-proxy", "nat-prerouting")),
+		called(4, "nft_nat_eval", func(e *tracer.Event) { e.Memory = []byte{7} }), called(5, "nf_nat_manip_pkt", withCT(2), func(e *tracer.Event) { e.Value = 1 }), tx(6)} {
+		a.Add(&e)
+	}
+	a.Flush()
+	for _, h := range a.Done()[0].Hops {
+		if h.Stage == StageNAT {
+			if len(h.Seen) != 1 || h.Seen[0].Func != "nft_nat_eval" {
+				t.Errorf("%+v", h.Seen)
+			}
+			return
+		}
+	}
+	t.Error("no translation")
+}

@@ -68,7 +68,9 @@ type Expect struct {
 	// The same for what only points at kernel functions show; not asked where there are none.
 	FunctionHops      []string `yaml:"functionHops,omitempty"`
 	FunctionReplyHops []string `yaml:"functionReplyHops,omitempty"`
-	Exit              int      `yaml:"exit"`
+	// Rules that hops of a request must have, in short: "iptables-legacy filter/KUBE-SERVICES 1 exact".
+	FunctionRules []string `yaml:"functionRules,omitempty"`
+	Exit          int      `yaml:"exit"`
 }
 
 // Duration is "3s" in a case file.

@@ -285,7 +285,7 @@ func RuleText(r *journey.Rule) string {
 	switch {
 	case r.Number == 0:
 		what = "policy " + r.Verdict
-	case r.Handle != 0:
+	case r.Handle != 0 && r.Backend == "nft":
 		what = fmt.Sprintf("handle %d: %s", r.Handle, r.Text)
 	}
 	s := fmt.Sprintf("%s %s/%s %s (%s", r.Backend, r.Table, r.Chain, what, r.Certainty)

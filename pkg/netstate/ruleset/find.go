@@ -157,7 +157,7 @@ func (w *walk) run(c *Chain, mark uint32, path []string, sure bool) []outcome {
 		if ends && m == yes {
 			return out
 		}
-		if len(sub) > 0 && m != yes {
+		if len(sub) > 0 && !here.sure {
 			sure = false
 		}
 	}
@@ -198,6 +198,7 @@ func (w *walk) target(o *outcome, mark *uint32) (out []outcome, ends bool) {
 			continue
 		}
 		left, *mark = true, sub.mark
+		o.sure = o.sure && sub.sure
 		if o.rule.Goto {
 			out = append(out, sub)
 		}
