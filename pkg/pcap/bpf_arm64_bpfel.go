@@ -90,6 +90,7 @@ const (
 	bpfVarUseEventFlag    = "use_event_flag"
 	bpfVarUseFunctionBody = "use_function_body"
 	bpfVarUsePoint        = "use_point"
+	bpfVarUseRuleEvent    = "use_rule_event"
 	bpfVarUseSide         = "use_side"
 	bpfVarUseTunnel       = "use_tunnel"
 )
@@ -181,6 +182,7 @@ type bpfVariableSpecs struct {
 	UseEventFlag    *ebpf.VariableSpec `ebpf:"use_event_flag"`
 	UseFunctionBody *ebpf.VariableSpec `ebpf:"use_function_body"`
 	UsePoint        *ebpf.VariableSpec `ebpf:"use_point"`
+	UseRuleEvent    *ebpf.VariableSpec `ebpf:"use_rule_event"`
 	UseSide         *ebpf.VariableSpec `ebpf:"use_side"`
 	UseTunnel       *ebpf.VariableSpec `ebpf:"use_tunnel"`
 }
@@ -255,6 +257,7 @@ type bpfVariables struct {
 	UseEventFlag    *ebpf.Variable `ebpf:"use_event_flag"`
 	UseFunctionBody *ebpf.Variable `ebpf:"use_function_body"`
 	UsePoint        *ebpf.Variable `ebpf:"use_point"`
+	UseRuleEvent    *ebpf.Variable `ebpf:"use_rule_event"`
 	UseSide         *ebpf.Variable `ebpf:"use_side"`
 	UseTunnel       *ebpf.Variable `ebpf:"use_tunnel"`
 }
