@@ -106,9 +106,10 @@ func (a *Assembler) Add(e *tracer.Event) {
 	}
 }
 
-// begin starts a journey at a packet's first sight. An end without a beginning is no journey.
+// begin starts a journey at a packet's first sight. An end without a beginning is no journey, and neither is an event that does not say which
+// packet it is about.
 func (a *Assembler) begin(e *tracer.Event) *flight {
-	if e.Point == tracer.PointConsume || e.Point == tracer.PointNeighSend || !e.Tuple.Valid() || (e.Point == tracer.PointDrop && afterlife(e)) {
+	if e.Point == tracer.PointConsume || e.Point == tracer.PointNeighSend || !e.Tuple.Valid() || e.Tuple.Dst.IsUnspecified() || (e.Point == tracer.PointDrop && afterlife(e)) {
 		return nil
 	}
 	if a.opt.Scoped {

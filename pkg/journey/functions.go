@@ -3,6 +3,8 @@
 package journey
 
 import (
+	"slices"
+
 	"github.com/nettrace-io/nettrace/pkg/tracer"
 )
 
@@ -49,7 +51,7 @@ func (f *flight) function(a *Assembler, e *tracer.Event) {
 	case tracer.RoleRedirect:
 		f.pend.natType = "redirect"
 	case tracer.RoleNAT:
-		f.pend.natRules = f.pend.rules.seen
+		f.pend.natRules = slices.Clone(f.pend.rules.seen)
 		f.rewritten(a, e)
 	case tracer.RoleRule:
 		f.pend.rules.see(e)
