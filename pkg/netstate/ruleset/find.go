@@ -157,7 +157,7 @@ func (w *walk) run(c *Chain, mark uint32, path []string, sure bool) []outcome {
 		if ends && m == yes {
 			return out
 		}
-		if len(sub) > 0 && !here.sure {
+		if m == yes && !here.sure || m != yes && (len(sub) > 0 || mark != here.mark) {
 			sure = false
 		}
 	}

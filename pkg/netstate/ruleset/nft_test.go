@@ -310,6 +310,24 @@ func TestOrderOfRulesAndPolicy(t *testing.T) {
 	}
 }
 
+// What a chain may have accepted makes the rules behind the jump to it unsure.
+func TestDoubtComesBackFromAChain(t *testing.T) {
+	for accept, want := range map[string]bool{`[{"match":{"op":"==","left":{"meta":{"key":"skuid"}},"right":0}},{"accept":null}]`: false,
+		`[{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":81}},{"accept":null}]`: true} {
+		n := parseNFT(t, `{"nftables": [
+ {"table": {"family": "ip", "name": "f"}},
+ {"chain": {"family": "ip", "table": "f", "name": "forward", "type": "filter", "hook": "forward", "prio": 0, "policy": "accept"}},
+ {"chain": {"family": "ip", "table": "f", "name": "user"}},
+ {"rule": {"family": "ip", "table": "f", "chain": "forward", "handle": 5, "expr": [{"jump": {"target": "user"}}]}},
+ {"rule": {"family": "ip", "table": "f", "chain": "forward", "handle": 6, "expr": [{"drop": null}]}},
+ {"rule": {"family": "ip", "table": "f", "chain": "user", "handle": 7, "expr": `+accept+`}}]}`)
+		found := ask(n, Question{Hook: "FORWARD", Verdict: "drop", Packet: Packet{Proto: "tcp", Src: netip.MustParseAddr("10.0.0.2"), Dst: netip.MustParseAddr("10.0.0.1"), Dport: 80}})
+		if len(found) != 1 || found[0].Handle != 6 || found[0].Sure != want {
+			t.Errorf("%s: %+v", accept, found)
+		}
+	}
+}
+
 func TestParseNFTOfBadListings(t *testing.T) {
 	for name, tc := range map[string]struct{ text, warning string }{
 		"nothing":          {"", "is not what nft -j prints"},

@@ -27,6 +27,8 @@ type nftWalk struct {
 	table *NFTTable
 	q     *Question
 	steps int
+	// doubt is set when a chain that was jumped to may have been left, but need not.
+	doubt bool
 }
 
 func (w *nftWalk) chain(name string) *NFTChain {
@@ -109,9 +111,10 @@ func (w *nftWalk) run(c *NFTChain, mark uint32, path []string, sure bool) []nftO
 		if ends && m == yes {
 			return out
 		}
-		if len(sub) > 0 && m != yes {
+		if m == yes && w.doubt || m != yes && len(sub) > 0 {
 			sure = false
 		}
+		w.doubt = false
 	}
 	return append(out, nftOutcome{path: path, sure: sure, mark: mark})
 }
@@ -255,6 +258,7 @@ func (w *nftWalk) verdict(at nftOutcome, name string, arg any, mark *uint32) (ou
 				continue
 			}
 			left, *mark = true, sub.mark
+			w.doubt = w.doubt || !sub.sure
 			if name == "goto" {
 				out = append(out, sub)
 			}
