@@ -20,6 +20,7 @@ type DryRun struct {
 	Ends  []End
 
 	section int
+	whole   bool // the ways at hand are all that there are of the flow
 	seen    map[string]*Step
 	all     []*Step
 }
@@ -43,6 +44,7 @@ func (d *DryRun) Receive(name string, w *World, ways []Way) (local, onward []Way
 	for i := range ways {
 		ways[i].Packet.Out, ways[i].Packet.PhysOut = "", ""
 	}
+	d.whole = len(d.Ends) == 0
 	ways = d.hook(name, w, "PREROUTING", ways)
 	var forward []Way
 	for _, x := range ways {
@@ -52,6 +54,7 @@ func (d *DryRun) Receive(name string, w *World, ways []Way) (local, onward []Way
 			forward = append(forward, x)
 		}
 	}
+	d.whole = d.whole && (len(local) == 0 || len(forward) == 0)
 	local = d.hook(name, w, "INPUT", local)
 	return local, d.hook(name, w, "POSTROUTING", d.hook(name, w, "FORWARD", forward))
 }
@@ -66,6 +69,7 @@ func (d *DryRun) Send(name string, w *World, ways []Way) (local, onward []Way) {
 			out = append(out, x)
 		}
 	}
+	d.whole = len(d.Ends) == 0
 	out = d.hook(name, w, "OUTPUT", out)
 	var again []Way
 	for _, x := range out { // what was translated is routed once more
@@ -81,6 +85,7 @@ func (d *DryRun) Send(name string, w *World, ways []Way) (local, onward []Way) {
 		x.Packet.In, x.Packet.Out, x.known = "lo", "", true
 		local = append(local, x)
 	}
+	d.whole = d.whole && len(onward) == 0
 	return d.hook(name, w, "INPUT", d.hook(name, w, "PREROUTING", local)), onward
 }
 
@@ -122,6 +127,7 @@ func (d *DryRun) hook(name string, w *World, hook string, ways []Way) []Way {
 	}
 	for k, b := range basesOf(w.Sets, hook, ways[0].Packet.Dst.Is6()) {
 		var next []Way
+		whole := d.whole && len(d.Ends) == 0
 		for i := range ways {
 			if b.nat && !ways[i].translatable(hook) {
 				next = merge(next, ways[i])
@@ -131,7 +137,7 @@ func (d *DryRun) hook(name string, w *World, hook string, ways []Way) []Way {
 				next = merge(next, x)
 			}
 		}
-		d.mergeSteps(k, ways)
+		d.mergeSteps(k, ways, whole)
 		if len(next) > maxWays {
 			for i := range next[maxWays:] {
 				d.end(End{Verdict: EndUnknown, Place: name}, &next[maxWays+i], nil)
@@ -177,11 +183,11 @@ func (d *DryRun) ask(name string, w *World, hook string, nth int, b *base, x Way
 		p.Out, p.PhysOut = "", ""
 	}
 	steps := &recorder{d: d, name: name, hook: hook, nth: nth, b: b, x: &x}
-	in := state{mark: p.Mark, untracked: x.untracked, sure: x.Sure, share: x.Share}
+	in := state{mark: p.Mark, untracked: x.untracked, sure: !x.vague, share: x.Share}
 	var on []Way
 	for _, e := range b.run(&Question{Hook: hook, Packet: p}, in, steps.see) {
 		y := x
-		y.Packet.Mark, y.untracked, y.Share, y.Sure = e.mark, e.untracked, e.share, e.sure
+		y.Packet.Mark, y.untracked, y.Share, y.Sure = e.mark, e.untracked, e.share, x.Sure && e.sure
 		decided := steps.of(&e)
 		end := End{Place: name}
 		switch e.verdict {
@@ -247,9 +253,7 @@ func (x *Way) translate(w *World, hook string, e *ended) bool {
 		if addr.IsValid() {
 			p.Src, x.From = addr, addr.String()
 		}
-		if !addr.IsValid() {
-			x.Sure = false // for rules that come behind
-		}
+		x.vague = !addr.IsValid()
 		return true
 	}
 	return false

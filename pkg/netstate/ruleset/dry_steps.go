@@ -3,6 +3,7 @@
 package ruleset
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -24,7 +25,10 @@ type recorder struct {
 func (r *recorder) see(v *visit) {
 	s := r.step(v)
 	// the same rule again, of this way with another mark or of another way
-	s.Share, s.Sure = min(1, s.Share+v.share), s.Sure && v.sure
+	s.Share, s.Sure = min(1, s.Share+v.share), s.Sure && v.sure && r.x.Sure
+	if v.sure && v.share >= r.x.Share*0.999999 {
+		s.met++ // by every packet of this way
+	}
 	for _, u := range v.unknown {
 		if !slices.Contains(s.Unknown, u) {
 			s.Unknown = append(s.Unknown, u)
@@ -82,8 +86,14 @@ func (r *recorder) of(e *ended) *Step {
 			s = o
 		}
 	}
-	if s != nil && e.to != "" {
+	if s == nil {
+		return nil
+	}
+	if e.to != "" {
 		s.To = e.to
+	}
+	if o := e.visit.nft; o != nil { // the way it ended tells more about whose it is
+		s.Owner, s.Comment = ownerOfNFT(r.b.table, o), cmp.Or(s.Comment, o.via.comment)
 	}
 	return s
 }
@@ -97,14 +107,21 @@ func unknownTarget(b *base, o *outcome) bool {
 }
 
 // mergeSteps says of the steps of a base chain for which ways they are, when not for all.
-func (d *DryRun) mergeSteps(nth int, ways []Way) {
+// whole says that the ways are all that there are: a rule that every one of them meets is met for certain, however the flow came to be split.
+func (d *DryRun) mergeSteps(nth int, ways []Way, whole bool) {
 	all := map[string]bool{}
 	for i := range ways {
 		all[netip.AddrPortFrom(ways[i].Packet.Dst, ways[i].Packet.Dport).String()] = true
 	}
 	for _, s := range d.all {
-		if s.key[0] == d.section && s.key[1] == nth && len(s.dsts) < len(all) {
+		if s.key[0] != d.section || s.key[1] != nth {
+			continue
+		}
+		if len(s.dsts) < len(all) {
 			s.For = slices.Sorted(maps.Keys(s.dsts))
+		}
+		if whole && s.met == len(ways) {
+			s.Share, s.Sure = 1, true
 		}
 	}
 }

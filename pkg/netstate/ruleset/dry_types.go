@@ -24,6 +24,7 @@ type Way struct {
 	From string
 
 	untracked, dnat, snat, known bool // known: conntrack has seen the packet before in this namespace
+	vague                        bool // the source is one that is not known
 }
 
 // Step is a rule that the flow meets, or a policy that drops it (Number 0).

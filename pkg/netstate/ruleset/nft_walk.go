@@ -261,7 +261,8 @@ func (w *nftWalk) drawnWays(here nftOutcome, at place, set *NFTSet, key any, t *
 	here.state = here.with(came, t.m, t.share)
 	w.visit(here, at, unknown)
 	left := 1.0
-	for _, e := range all[:min(len(all), maxOutcomes)] {
+	for i, e := range all[:min(len(all), maxOutcomes)] {
+		at.nth = i + 1
 		p := weight(e.key, key, len(all))
 		try := here
 		try.share *= p

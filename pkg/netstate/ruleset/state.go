@@ -91,14 +91,19 @@ func (all states) behind(st state, m answer, share float64, ended bool, on state
 type place struct {
 	path []string
 	from []int
+	nth  int // which element of a map that is drawn from, from 1; 0 for none
 }
 
 func (p place) enter(chain string) place {
-	return place{append(slices.Clone(p.path), chain), p.from}
+	return place{path: append(slices.Clone(p.path), chain), from: p.from}
 }
 
 func (p place) by(number int) place {
-	return place{p.path, append(slices.Clone(p.from), number)}
+	from := append(slices.Clone(p.from), number)
+	if p.nth > 0 {
+		from = append(from, p.nth)
+	}
+	return place{path: p.path, from: from}
 }
 
 // draw takes the statistic match out of a rule's conditions and says what share of packets it lets through; 1 without one. What it does not
