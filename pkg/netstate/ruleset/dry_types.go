@@ -46,6 +46,7 @@ type Step struct {
 	For                          []string // destinations of the ways that meet it, when not all do
 	key                          []int
 	dsts                         map[string]bool
+	met                          int // ways all of whose packets meet it
 }
 
 // Where a way can end.
