@@ -325,6 +325,6 @@ func (d *DryRun) Finish() {
 		d.Ends[i].Step = index[d.Ends[i].step]
 	}
 	slices.SortStableFunc(d.Ends, func(a, b End) int {
-		return cmp.Or(cmp.Compare(b.Share, a.Share), cmp.Compare(fmt.Sprint(a.To), fmt.Sprint(b.To)))
+		return cmp.Or(cmp.Compare(b.Share, a.Share), cmp.Compare(fmt.Sprint(a.To), fmt.Sprint(b.To)), cmp.Compare(a.Verdict, b.Verdict))
 	})
 }

@@ -242,8 +242,8 @@ func (w *nftWalk) vmap(here nftOutcome, at place, arg any, t *taken, came state,
 		here.via, here.viaMap = e, strings.TrimPrefix(name, "@")
 	}
 	w.visit(here, at, unknown)
-	if e.to == nil {
-		t.on = states{here.state}
+	if e.to == nil { // there may be a verdict that is not known
+		t.on = states{here.lost()}
 		return *t
 	}
 	t.out, t.on = w.jump(here, at, e.to)
