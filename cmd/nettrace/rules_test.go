@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nettrace-io/nettrace/internal/schematest"
 	"github.com/nettrace-io/nettrace/pkg/lab"
 )
@@ -339,24 +337,11 @@ func TestRulesBadInput(t *testing.T) {
 // Without privileges the rules of a node cannot be read: the tools would print none.
 func TestRulesNeedPrivileges(t *testing.T) {
 	needRoot(t)
-	drop, err := dropCaps()
-	if err != nil {
-		t.Skip(err)
-	}
-	cmd := nettrace(t, drop, "rules", "10.0.0.1", "10.0.0.2:80", "--no-kubernetes")
+	cmd := nettrace(t, []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all"}, "rules", "10.0.0.1", "10.0.0.2:80", "--no-kubernetes")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() != exitPrivileges || !strings.Contains(string(out), "missing CAP_NET_ADMIN and CAP_SYS_ADMIN") {
 		t.Errorf("%v: %s", err, out)
 	}
-}
-
-// dropCaps is a command that takes root's capabilities away.
-func dropCaps() ([]string, error) {
-	const tool = "/usr/bin/setpriv"
-	if err := unix.Access(tool, unix.X_OK); err != nil {
-		return nil, fmt.Errorf("%s: %w", tool, err)
-	}
-	return []string{tool, "--bounding-set=-all", "--inh-caps=-all"}, nil
 }
 
 // Topology: the lab, its Services as three kinds of rules. Action: a dry run, then a real connection. Expectation: the rule that translated the

@@ -14,6 +14,7 @@ type rulesStory struct {
 	*story
 	place, hook, table string
 	rules              int
+	names              map[int]string // of rules that refuse, which ends name
 }
 
 func (s *rulesStory) Start(st RulesStart) error {
@@ -49,6 +50,22 @@ func whereText(node string, w *journey.Where) string {
 	return placeOf(&journey.Hop{Node: node, Where: w})
 }
 
+// note counts a rule, and keeps the name of one that may be an end.
+func (s *rulesStory) note(r *RuleStep) {
+	s.rules++
+	if s.names == nil {
+		s.names = map[int]string{}
+	}
+	name := fmt.Sprintf("%s/%s rule %d", r.Table, r.Chain, r.Number)
+	switch {
+	case r.Number == 0:
+		name = fmt.Sprintf("policy %s of %s/%s", r.Verdict, r.Table, r.Chain)
+	case r.Handle != 0:
+		name = fmt.Sprintf("%s/%s handle %d", r.Table, r.Chain, r.Handle)
+	}
+	s.names[r.N] = name
+}
+
 func (s *rulesStory) Rule(r RuleStep) error {
 	place := whereText(r.Node, r.Where)
 	if s.rules == 0 || place != s.place {
@@ -66,7 +83,7 @@ func (s *rulesStory) Rule(r RuleStep) error {
 		s.printf("    %s\n", s.pal.paint(quiet, table))
 		s.table = table
 	}
-	s.rules++
+	s.note(&r)
 	at := 6 + 2*min(max(len(r.Path)-1, 0), 12)
 	head := fmt.Sprintf("%s %s", r.Chain, ruleName(&r))
 	t := tone("")
@@ -177,7 +194,7 @@ func (s *rulesStory) Ruling(r Ruling) error {
 	s.printf("\n%s\n", s.pal.paint(t, word+": "+r.Summary))
 	const most = 32
 	for _, e := range r.Ends[:min(len(r.Ends), most)] {
-		s.lines(2, "", endText(&e))
+		s.lines(2, "", s.endText(&e))
 	}
 	if n := len(r.Ends) - most; n > 0 {
 		s.lines(2, quiet, fmt.Sprintf("%d more ends; -o json has them", n))
@@ -186,22 +203,22 @@ func (s *rulesStory) Ruling(r Ruling) error {
 	return s.err
 }
 
-func endText(e *RuleEnd) string {
+func (s *rulesStory) endText(e *RuleEnd) string {
 	to := e.To
 	if e.Ref != nil {
 		to = e.Ref.Short(0) + " (" + e.To + ")"
 	}
-	share := fmt.Sprintf("%7s", percent(e.Probability))
+	share := percent(e.Probability)
 	if !e.Certain {
 		share = "maybe, at most " + percent(e.Probability)
 	}
-	text := fmt.Sprintf("%s  %s %s", share, e.End, to)
+	text := fmt.Sprintf("%s: %s %s", share, e.End, to)
 	if e.From != "" {
 		text += " from " + e.From
 	}
 	switch {
 	case e.Rule > 0:
-		text += fmt.Sprintf(", rule %d of those above", e.Rule)
+		text += ", by " + s.names[e.Rule]
 	case e.Local:
 		text += ", to a socket here"
 		if place := whereText(e.Node, e.Where); place != "" {

@@ -17,7 +17,7 @@ type rulesTable struct {
 
 func (t *rulesTable) Rule(r RuleStep) error {
 	t.rows = append(t.rows, r)
-	t.rules++
+	t.note(&r)
 	return nil
 }
 
