@@ -39,6 +39,7 @@ type flowOptions struct {
 	ring      uint32 // MiB
 	ringBytes uint32 // for tests: smaller than a MiB
 	backend   string
+	offline   bool // nothing of this node is read
 	// watch puts itself between the pipeline and the renderer; the lab compares what it sees.
 	watch func(render.Renderer) render.Renderer
 }

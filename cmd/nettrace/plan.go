@@ -31,8 +31,12 @@ type plan struct {
 }
 
 func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn func(string)) (*plan, error) {
-	node, refs, err := scopes(o.scope)
-	if err != nil {
+	read := netstate.Read
+	node, refs := "", []netstate.Ref(nil)
+	var err error
+	if o.offline {
+		read = func(context.Context, []netstate.Ref) *netstate.Snapshot { return &netstate.Snapshot{} }
+	} else if node, refs, err = scopes(o.scope); err != nil {
 		return nil, err
 	}
 	p := &plan{node: node, refs: refs, proto: o.proto}
@@ -44,7 +48,7 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 		p.names.ask(ctx, srcText, dstText, nodesOf(refs))
 		close(asked)
 	}()
-	p.before = netstate.Read(ctx, refs)
+	p.before = read(ctx, refs)
 	<-asked
 	p.names.missing(warn)
 	l := &lookup{snapshot: p.before, refs: refs, names: p.names, node: node, proto: o.proto, resolve: net.DefaultResolver.LookupNetIP}

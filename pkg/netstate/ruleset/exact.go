@@ -97,7 +97,7 @@ func atNFT(n *NFT, p *Place, v6 bool) (Found, bool) {
 		if at, ok := h.in(p.Memory); ok {
 			c := &t.Chains[at.chain]
 			r := &c.Rules[at.rule]
-			o := nftOutcome{rule: r, number: at.rule + 1, chain: c.Name, path: []string{c.Name}, verdict: ending(r.Expr), sure: true}
+			o := nftOutcome{rule: r, number: at.rule + 1, chain: c.Name, path: []string{c.Name}, verdict: ending(r.Expr), state: newState(0)}
 			w := nftWalk{table: t}
 			return w.found(&o), true
 		}

@@ -80,9 +80,9 @@ func findIn(s *Ruleset, tables []string, q *Question) []Found {
 				continue
 			}
 			w := &walk{set: s, table: &s.Tables[i], q: q}
-			for _, o := range w.builtin(q.Hook) {
+			for _, o := range w.builtin(q.Hook, newState(q.Packet.Mark)) {
 				if w.wanted(&o) {
-					out = append(out, w.found(&o))
+					out = addFound(out, w.found(&o))
 				}
 			}
 		}
@@ -92,12 +92,11 @@ func findIn(s *Ruleset, tables []string, q *Question) []Found {
 
 // outcome is one way through a chain.
 type outcome struct {
+	state
 	verdict string // target that ended it; "" when the chain was left
 	rule    *Rule  // nil for a policy
 	chain   string
 	path    []string
-	sure    bool
-	mark    uint32
 	args    []condition
 }
 
@@ -105,6 +104,7 @@ type walk struct {
 	set   *Ruleset
 	table *Table
 	q     *Question
+	see   func(*visit) // told of each rule that the packet meets; nil when nobody asks
 	steps int
 }
 
@@ -117,12 +117,12 @@ func (w *walk) chain(name string) *Chain {
 	return nil
 }
 
-func (w *walk) builtin(hook string) []outcome {
+func (w *walk) builtin(hook string, in state) []outcome {
 	c := w.chain(hook)
 	if c == nil {
 		return nil
 	}
-	out := w.run(c, w.q.Packet.Mark, nil, true)
+	out := w.run(c, in, place{})
 	for i := range out {
 		if out[i].verdict == "" {
 			out[i].verdict, out[i].rule, out[i].chain, out[i].path = c.Policy, nil, c.Name, []string{c.Name}
@@ -132,36 +132,50 @@ func (w *walk) builtin(hook string) []outcome {
 }
 
 // run follows the packet through a chain; every way that may be taken is an outcome.
-func (w *walk) run(c *Chain, mark uint32, path []string, sure bool) []outcome {
+func (w *walk) run(c *Chain, in state, at place) []outcome {
 	var out []outcome
-	path = append(slices.Clone(path), c.Name)
-	if len(path) > maxDepth {
-		return []outcome{{path: path, mark: mark}}
+	at = at.enter(c.Name)
+	if len(at.path) > maxDepth {
+		return []outcome{{path: at.path, state: in.lost()}}
 	}
+	live := states{in}
 	for i := range c.Rules {
 		if w.steps++; w.steps > maxSteps || len(out) > maxOutcomes {
-			return append(out, outcome{path: path, mark: mark})
+			return append(out, outcome{path: at.path, state: in.lost()})
 		}
 		r := &c.Rules[i]
 		if w.elsewhere(r.Text) {
 			continue
 		}
 		conds, target := conditions(split(r.Text))
-		m := matches(conds, &w.q.Packet, mark)
-		if m == no {
-			continue
+		conds, share := draw(conds)
+		var next states
+		for _, st := range live {
+			m := matches(conds, &w.q.Packet, st.mark)
+			if m == no {
+				next = next.and(st)
+				continue
+			}
+			here := outcome{verdict: r.Target, rule: r, chain: c.Name, path: at.path, state: st.hit(m, share), args: target}
+			if w.see != nil {
+				v := &visit{place: at, chain: c.Name, number: r.Number, rule: r, state: here.state, target: target}
+				if m == maybe {
+					v.unknown = unknownConditions(conds, &w.q.Packet, st.mark)
+				}
+				w.see(v)
+			}
+			sub, on := w.target(here, at)
+			out = append(out, sub...)
+			next = next.behind(st, m, share, len(sub) > 0, on)
 		}
-		here := outcome{verdict: r.Target, rule: r, chain: c.Name, path: path, sure: sure && m == yes, mark: mark, args: target}
-		sub, ends := w.target(&here, &mark)
-		out = append(out, sub...)
-		if ends && m == yes {
+		if live = next; len(live) == 0 {
 			return out
 		}
-		if m == yes && !here.sure || m != yes && (len(sub) > 0 || mark != here.mark) {
-			sure = false
-		}
 	}
-	return append(out, outcome{path: path, sure: sure, mark: mark})
+	for _, st := range live {
+		out = append(out, outcome{path: at.path, state: st})
+	}
+	return out
 }
 
 // elsewhere reports a rule that begins with another destination than the packet's, as nearly all of kube-proxy's do: it is not worth taking
@@ -175,35 +189,38 @@ func (w *walk) elsewhere(text string) bool {
 	return prefix(dst, w.q.Packet.Dst) == no
 }
 
-// target applies a rule's target; ends says whether the packet is done with the chain when the rule matches.
-func (w *walk) target(o *outcome, mark *uint32) (out []outcome, ends bool) {
+// target applies a matching rule's target: the ways that end there, and the states in which the packet goes on behind the rule.
+func (w *walk) target(o outcome, at place) (out []outcome, on states) {
+	if ends(o.verdict) {
+		return []outcome{o}, nil
+	}
 	switch o.verdict {
-	case "ACCEPT", "DROP", "REJECT", "QUEUE", "NFQUEUE", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP":
-		return []outcome{*o}, true
 	case "RETURN":
 		o.verdict = ""
-		return []outcome{*o}, true
+		return []outcome{o}, nil
 	case "MARK":
-		*mark = setMark(o.args, *mark)
-		return nil, false
+		o.mark = setMark(o.args, o.mark)
+		return nil, states{o.state}
+	case "NOTRACK":
+		o.untracked = true
+	case "CT":
+		o.untracked = o.untracked || slices.ContainsFunc(o.args, func(c condition) bool { return c.option == "--notrack" })
 	}
 	next := w.chain(o.verdict)
-	if next == nil {
-		return nil, false // LOG, CT and the like: the packet goes on
+	if next == nil && !goesOn(&o) {
+		return nil, states{o.lost()}
 	}
-	left := false
-	for _, sub := range w.run(next, *mark, o.path, o.sure) {
-		if sub.verdict != "" {
+	if next == nil {
+		return nil, states{o.state} // LOG and the like: the packet goes on
+	}
+	for _, sub := range w.run(next, o.state, at.by(o.rule.Number)) {
+		if sub.verdict != "" || o.rule.Goto {
 			out = append(out, sub)
 			continue
 		}
-		left, *mark = true, sub.mark
-		o.sure = o.sure && sub.sure
-		if o.rule.Goto {
-			out = append(out, sub)
-		}
+		on = on.and(sub.state)
 	}
-	return out, o.rule.Goto || !left
+	return out, on
 }
 
 func setMark(args []condition, mark uint32) uint32 {
@@ -250,8 +267,20 @@ func (w *walk) wanted(o *outcome) bool {
 	return false
 }
 
+// addFound adds a rule once, also when the packet can come to it with several marks.
+func addFound(all []Found, f Found) []Found {
+	for i := range all {
+		o := &all[i]
+		if o.Table == f.Table && o.Chain == f.Chain && o.Number == f.Number && o.Backend == f.Backend && o.Family == f.Family && slices.Equal(o.Path, f.Path) && f.Number != 0 {
+			o.Sure = o.Sure || f.Sure
+			return all
+		}
+	}
+	return append(all, f)
+}
+
 func (w *walk) found(o *outcome) Found {
-	f := Found{Backend: w.set.Backend, Family: w.set.Family, Table: w.table.Name, Chain: o.chain, Verdict: o.verdict, Path: o.path, Sure: o.sure}
+	f := Found{Backend: w.set.Backend, Family: w.set.Family, Table: w.table.Name, Chain: o.chain, Verdict: o.verdict, Path: o.path, Sure: o.certain()}
 	if o.rule != nil {
 		f.Number, f.Text, f.Comment = o.rule.Number, o.rule.Text, o.rule.Comment
 	}

@@ -56,15 +56,15 @@ func dimensions(kind string) []dimension {
 	return out
 }
 
-// place is where an address, a port or a device is in an element.
-type place struct {
+// part is where an address, a port or a device is in an element.
+type part struct {
 	addr [16]byte
 	bits uint8 // of the address that count, in the family's own number; the family is the set's
 }
 
 // key is an element without its device.
 type key struct {
-	first, second place
+	first, second part
 	port          uint16
 	proto         uint8
 }
@@ -169,19 +169,19 @@ func parseMember(s *IPSet, text string) (member, bool) {
 	return m, true
 }
 
-func parsePlace(s *IPSet, text string, d dimension) (place, bool) {
+func parsePlace(s *IPSet, text string, d dimension) (part, bool) {
 	if a, bits, ok := strings.Cut(text, "/"); ok {
 		n, err := strconv.ParseUint(bits, 10, 8)
 		addr, err2 := netip.ParseAddr(a)
 		// of a set with a netmask the first address of each network is meant, with or without its length
 		if err != nil || err2 != nil || (d == dimIP && int(n) != s.Bits) {
-			return place{}, false
+			return part{}, false
 		}
 		return placeOf(addr, int(n))
 	}
 	addr, err := netip.ParseAddr(text)
 	if err != nil {
-		return place{}, false
+		return part{}, false
 	}
 	bits := addr.BitLen()
 	if d == dimIP && s.Bits != 0 {
@@ -190,12 +190,12 @@ func parsePlace(s *IPSet, text string, d dimension) (place, bool) {
 	return placeOf(addr, bits)
 }
 
-func placeOf(a netip.Addr, bits int) (place, bool) {
+func placeOf(a netip.Addr, bits int) (part, bool) {
 	p, err := a.WithZone("").Prefix(bits)
 	if err != nil {
-		return place{}, false
+		return part{}, false
 	}
-	return place{addr: p.Addr().As16(), bits: uint8(bits)}, true
+	return part{addr: p.Addr().As16(), bits: uint8(bits)}, true
 }
 
 // parsePort reads "tcp:80" and, for bitmap:port, which knows no protocols, "80". Of ICMP the type and code are left out: packets are known

@@ -101,7 +101,7 @@ func (s *IPSet) has(dirs []string, p *Packet, nomatch bool) answer {
 	}
 	var k key
 	iface, at := "", 0
-	sides := [maxAddresses]place{}
+	sides := [maxAddresses]part{}
 	for i, d := range s.dims {
 		src := dirs[i] == "src"
 		switch d {
@@ -175,7 +175,7 @@ func (s *IPSet) port(p *Packet, src bool) (proto uint8, port uint16, known bool)
 }
 
 // cut is the network of so many bits in which an address is.
-func cut(at place, bits uint8, p *Packet) [16]byte {
+func cut(at part, bits uint8, p *Packet) [16]byte {
 	a := p.Dst
 	if at.bits == 0 || int(bits) > a.BitLen() {
 		return [16]byte{}

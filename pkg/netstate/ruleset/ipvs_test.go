@@ -84,7 +84,7 @@ func ways(s *Ruleset, table, hook string, p Packet) []outcome {
 	for i := range s.Tables {
 		if s.Tables[i].Name == table {
 			w := &walk{set: s, table: &s.Tables[i], q: &Question{Packet: p}}
-			return w.builtin(hook)
+			return w.builtin(hook, newState(p.Mark))
 		}
 	}
 	return nil

@@ -25,6 +25,9 @@ type Packet struct {
 	Sets            *IPSets // the namespace's ipsets, which rules ask; nil when they were not read
 }
 
+// UnknownDevice stands for a device that there is but that is not known. No device can have this name.
+const UnknownDevice = "/"
+
 // answer is what a match says: no, maybe or yes.
 type answer int
 
@@ -134,6 +137,8 @@ func one(c *condition, p *Packet, mark uint32) answer {
 		return device(v, p.PhysIn)
 	case "--physdev-out":
 		return device(v, p.PhysOut)
+	case "--physdev-is-in":
+		return is(p.PhysIn != "")
 	case "--physdev-is-bridged":
 		return is(p.PhysIn != "" && p.PhysOut != "")
 	case "--dport", "--destination-port":
@@ -157,6 +162,10 @@ func one(c *condition, p *Packet, mark uint32) answer {
 	case "--syn":
 		return is(p.SYN)
 	case "--comment", "--nfacct-name":
+		return yes
+	case "--set": // of recent: it remembers the address and always matches (net/netfilter/xt_recent.c)
+		return pickAnswer(len(c.args) == 0, yes, maybe)
+	case "--name", "--mask", "--rsource", "--rdest": // say how recent remembers
 		return yes
 	case "-m", "--match":
 		return module(v)
@@ -195,6 +204,9 @@ func protocol(v, proto string) answer {
 
 // device compares names; "cali+" means every name that starts so.
 func device(v, dev string) answer {
+	if dev == UnknownDevice {
+		return pickAnswer(v == "+", yes, maybe)
+	}
 	if start, ok := strings.CutSuffix(v, "+"); ok {
 		return is(strings.HasPrefix(dev, start) && (dev != "" || start == ""))
 	}

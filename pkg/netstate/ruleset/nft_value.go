@@ -158,9 +158,9 @@ func meta(key string, p *Packet, mark uint32) value {
 	case "mark":
 		return numValue(uint64(mark))
 	case "iifname", "iif":
-		return value{text: p.In}
+		return value{text: p.In, unknown: p.In == UnknownDevice}
 	case "oifname", "oif":
-		return value{text: p.Out}
+		return value{text: p.Out, unknown: p.Out == UnknownDevice}
 	case "nfproto":
 		if p.Dst.Is6() {
 			return value{text: "ipv6"}

@@ -4,13 +4,13 @@ package ruleset
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 )
 
 // nftOutcome is one way through a chain.
 type nftOutcome struct {
+	state
 	verdict string   // accept, drop, reject, dnat, snat, masquerade, redirect, queue; "" when the chain was left
 	rule    *NFTRule // nil for a policy
 	number  int
@@ -19,16 +19,13 @@ type nftOutcome struct {
 	path    []string
 	via     element // of the map that led here, when it says whose it is
 	viaMap  string
-	sure    bool
-	mark    uint32
 }
 
 type nftWalk struct {
 	table *NFTTable
 	q     *Question
+	see   func(*visit) // told of each rule that the packet meets; nil when nobody asks
 	steps int
-	// doubt is set when a chain that was jumped to may have been left, but need not.
-	doubt bool
 }
 
 func (w *nftWalk) chain(name string) *NFTChain {
@@ -77,7 +74,7 @@ func findNFT(n *NFT, q *Question) []Found {
 	mark := q.Packet.Mark
 	for _, b := range bases {
 		w := &nftWalk{table: b.t, q: q}
-		all := w.run(b.c, mark, nil, true)
+		all := w.run(b.c, newState(mark), place{})
 		if len(all) == 1 {
 			mark = all[0].mark
 		}
@@ -87,7 +84,7 @@ func findNFT(n *NFT, q *Question) []Found {
 				o.verdict, o.rule, o.chain, o.number = b.c.Policy, nil, b.c.Name, 0
 			}
 			if w.wanted(o) {
-				out = append(out, w.found(o))
+				out = addFound(out, w.found(o))
 			}
 		}
 	}
@@ -95,72 +92,112 @@ func findNFT(n *NFT, q *Question) []Found {
 }
 
 // run follows the packet through a chain; every way that may be taken is an outcome.
-func (w *nftWalk) run(c *NFTChain, mark uint32, path []string, sure bool) []nftOutcome {
-	path = append(slices.Clone(path), c.Name)
+func (w *nftWalk) run(c *NFTChain, in state, at place) []nftOutcome {
+	at = at.enter(c.Name)
 	var out []nftOutcome
-	if len(path) > maxDepth {
-		return []nftOutcome{{path: path, mark: mark}}
+	if len(at.path) > maxDepth {
+		return []nftOutcome{{path: at.path, state: in.lost()}}
 	}
+	live := states{in}
 	for i := range c.Rules {
 		if w.steps++; w.steps > maxSteps || len(out) > maxOutcomes {
-			return append(out, nftOutcome{path: path, mark: mark})
+			return append(out, nftOutcome{path: at.path, state: in.lost()})
 		}
-		at := nftOutcome{rule: &c.Rules[i], number: i + 1, chain: c.Name, path: path, sure: sure, mark: mark}
-		sub, m, ends := w.rule(at, &mark)
-		out = append(out, sub...)
-		if ends && m == yes {
+		var next states
+		for _, st := range live {
+			here := nftOutcome{rule: &c.Rules[i], number: i + 1, chain: c.Name, path: at.path, state: st}
+			t := w.rule(here, at)
+			if t.m == no {
+				next = next.and(st)
+				continue
+			}
+			out = append(out, t.out...)
+			next = next.behind(st, t.m, t.share, len(t.out) > 0, t.on)
+		}
+		if live = next; len(live) == 0 {
 			return out
 		}
-		if m == yes && w.doubt || m != yes && len(sub) > 0 {
-			sure = false
-		}
-		w.doubt = false
 	}
-	return append(out, nftOutcome{path: path, sure: sure, mark: mark})
+	for _, st := range live {
+		out = append(out, nftOutcome{path: at.path, state: st})
+	}
+	return out
+}
+
+// taken is what a rule did to a packet: whether it matched and for which share of packets, the ways that ended, the states that go on.
+type taken struct {
+	m     answer
+	share float64
+	out   []nftOutcome
+	on    states
 }
 
 // rule follows a rule's statements: conditions and actions in turn, until one is a verdict.
-func (w *nftWalk) rule(at nftOutcome, mark *uint32) (out []nftOutcome, m answer, ends bool) {
+func (w *nftWalk) rule(here nftOutcome, at place) taken {
 	var statements []map[string]any
-	if json.Unmarshal(at.rule.Expr, &statements) != nil {
-		return nil, maybe, false
+	if json.Unmarshal(here.rule.Expr, &statements) != nil {
+		w.visit(here, at, []string{"the whole rule"})
+		return taken{m: maybe, share: 1, on: states{here.state}}
 	}
-	m = yes
+	t := taken{m: yes, share: 1}
+	came := here.state
+	var unknown []string
+	uncertain := func(name string, arg any) {
+		t.m = min(t.m, maybe)
+		unknown = append(unknown, statementText(name, arg))
+	}
 	for _, s := range statements {
 		for name, arg := range s { // one key
 			switch name {
 			case "match":
-				m = min(m, w.match(arg, at.mark))
+				if p, ok := drawn(arg); ok {
+					t.share *= p
+					break
+				}
+				switch w.match(arg, here.mark) {
+				case no:
+					return taken{m: no}
+				case maybe:
+					uncertain(name, arg)
+				}
 			case "vmap":
-				sub, found, all := w.vmap(at, arg, mark, m)
-				return sub, min(m, found), all
+				return w.vmap(here, at, arg, &t, came, unknown)
 			case "mangle":
-				if m == yes { // what may have been set is not followed
-					*mark = w.mangle(arg, *mark)
-					at.mark = *mark
-				}
-			case "counter", "log", "comment", "set", "limit", "quota", "notrack", "ct helper", "ct timeout", "secmark", "flow":
-				if name == "limit" || name == "quota" {
-					m = min(m, maybe)
-				}
+				here.mark = w.mangle(arg, here.mark)
+			case "notrack":
+				here.untracked = true
+			case "limit", "quota":
+				uncertain(name, arg)
+			case "counter", "log", "comment", "set", "ct helper", "ct timeout", "secmark", "flow":
 			default:
-				at.sure = at.sure && m == yes
-				sub, done, known := w.verdict(at, name, arg, mark)
-				if !known {
-					m = min(m, maybe)
-					continue
+				if !isVerdict(name) {
+					uncertain(name, arg)
+					break
 				}
-				if m == no {
-					return nil, no, false
-				}
-				return sub, m, done
+				here.state = here.with(came, t.m, t.share)
+				w.visit(here, at, unknown)
+				t.out, t.on = w.verdict(here, at, name, arg)
+				return t
 			}
 		}
-		if m == no {
-			return nil, no, false
-		}
 	}
-	return nil, m, false
+	here.state = here.with(came, t.m, t.share)
+	w.visit(here, at, unknown)
+	t.on = states{here.state}
+	return t
+}
+
+// with is the state after a rule's conditions: certain as far as they are.
+func (s state) with(came state, m answer, share float64) state {
+	h := came.hit(m, share)
+	h.mark, h.untracked = s.mark, s.untracked
+	return h
+}
+
+func (w *nftWalk) visit(here nftOutcome, at place, unknown []string) {
+	if w.see != nil {
+		w.see(&visit{place: at, chain: here.chain, number: here.number, nft: &here, state: here.state, unknown: unknown})
+	}
 }
 
 // mangle follows "meta mark set".
@@ -177,102 +214,126 @@ func (w *nftWalk) mangle(arg any, mark uint32) uint32 {
 }
 
 // vmap takes the way that a map gives for a key; all of them in turn when the key is drawn.
-func (w *nftWalk) vmap(at nftOutcome, arg any, mark *uint32, m answer) (out []nftOutcome, found answer, ends bool) {
+func (w *nftWalk) vmap(here nftOutcome, at place, arg any, t *taken, came state, unknown []string) taken {
 	a, _ := arg.(map[string]any)
 	name, _ := a["data"].(string)
 	set := w.set(strings.TrimPrefix(name, "@"))
-	if set == nil {
-		raw, err := json.Marshal(listOf(a["data"]))
-		if err != nil {
-			return nil, maybe, false
-		}
+	if raw, err := json.Marshal(listOf(a["data"])); name == "" && err == nil {
 		set = &NFTSet{Elem: raw}
 	}
-	key := eval(a["key"], &w.q.Packet, at.mark)
-	if key.random {
-		return w.drawn(at, set, mark, m)
+	key := eval(a["key"], &w.q.Packet, here.mark)
+	if set != nil && key.random {
+		return w.drawnWays(here, at, set, a["key"], t, came, unknown)
 	}
-	e, found := set.find(key)
-	if found == no || e.to == nil {
-		return nil, found, false
+	var e element
+	found := maybe
+	if set != nil {
+		e, found = set.find(key)
 	}
-	at.sure = at.sure && m == yes && found == yes
+	if found == no {
+		return taken{m: no} // the packet goes on as it came, but for marks that the rule set before, which no rule of the kind does
+	}
+	if found == maybe {
+		unknown = append(unknown, statementText("vmap", arg))
+	}
+	t.m = min(t.m, found)
+	here.state = here.with(came, t.m, t.share)
 	if e.comment != "" || name != "" {
-		at.via, at.viaMap = e, strings.TrimPrefix(name, "@")
+		here.via, here.viaMap = e, strings.TrimPrefix(name, "@")
 	}
-	out, ends = w.jump(at, e.to, mark)
-	return out, found, ends
+	w.visit(here, at, unknown)
+	if e.to == nil { // there may be a verdict that is not known
+		t.on = states{here.lost()}
+		return *t
+	}
+	t.out, t.on = w.jump(here, at, e.to)
+	return *t
 }
 
-// drawn: exactly one of the elements is taken, by chance.
-func (w *nftWalk) drawn(at nftOutcome, set *NFTSet, mark *uint32, m answer) (out []nftOutcome, found answer, ends bool) {
+// drawnWays: exactly one of the elements is taken, by chance.
+func (w *nftWalk) drawnWays(here nftOutcome, at place, set *NFTSet, key any, t *taken, came state, unknown []string) taken {
 	x := set.load()
 	all := slices.Clone(x.others)
 	for _, e := range x.exact {
 		all = append(all, e)
 	}
-	slices.SortFunc(all, func(a, b element) int { return strings.Compare(fmt.Sprint(a.key), fmt.Sprint(b.key)) })
-	at.sure = at.sure && m == yes && len(all) == 1
-	ends = len(all) > 0
-	for _, e := range all[:min(len(all), maxOutcomes)] {
-		try := *mark
-		sub, done := w.jump(at, e.to, &try)
-		out, ends = append(out, sub...), ends && done
+	slices.SortFunc(all, func(a, b element) int { return byKey(a.key, b.key) })
+	here.state = here.with(came, t.m, t.share)
+	w.visit(here, at, unknown)
+	left := 1.0
+	for i, e := range all[:min(len(all), maxOutcomes)] {
+		at.nth = i + 1
+		p := weight(e.key, key, len(all))
+		try := here
+		try.share *= p
+		left -= p
+		sub, on := w.jump(try, at, e.to)
+		t.out = append(t.out, sub...)
+		for _, o := range on {
+			t.on = t.on.and(o)
+		}
 	}
-	return out, yes, ends
+	if left > 0.000001 { // numbers that the map does not have
+		here.share *= left
+		t.on = t.on.and(here.state)
+	}
+	return *t
 }
 
 // jump takes a verdict of a map.
-func (w *nftWalk) jump(at nftOutcome, verdict any, mark *uint32) ([]nftOutcome, bool) {
+func (w *nftWalk) jump(here nftOutcome, at place, verdict any) ([]nftOutcome, states) {
 	m, _ := verdict.(map[string]any)
 	for name, arg := range m { // one key
-		out, done, _ := w.verdict(at, name, arg, mark)
-		return out, done
+		return w.verdict(here, at, name, arg)
 	}
-	return nil, false
+	return nil, states{here.state}
 }
 
-// verdict takes a statement that ends a rule. known is false for one that is none.
-func (w *nftWalk) verdict(at nftOutcome, name string, arg any, mark *uint32) (out []nftOutcome, ends, known bool) {
+func isVerdict(name string) bool {
+	switch name {
+	case "accept", "drop", "reject", "queue", "masquerade", "redirect", "snat", "dnat", "return", "continue", "jump", "goto":
+		return true
+	}
+	return false
+}
+
+// verdict takes a statement that ends a rule: the ways that end there, and the states that go on behind the rule.
+func (w *nftWalk) verdict(here nftOutcome, at place, name string, arg any) (out []nftOutcome, on states) {
 	switch name {
 	case "accept", "drop", "reject", "queue", "masquerade", "redirect", "snat", "dnat":
-		at.verdict, at.to = name, w.target(arg, at.mark)
-		return []nftOutcome{at}, true, true
+		here.verdict, here.to = name, w.target(arg, here.mark)
+		return []nftOutcome{here}, nil
 	case "return":
-		at.verdict = ""
-		return []nftOutcome{at}, true, true
-	case "continue":
-		return nil, false, true
+		here.verdict = ""
+		return []nftOutcome{here}, nil
 	case "jump", "goto":
 		next := w.chain(field(arg, "target"))
 		if next == nil {
-			return nil, false, true
+			break
 		}
-		left := false
-		for _, sub := range w.run(next, *mark, at.path, at.sure) {
+		for _, sub := range w.run(next, here.state, at.by(here.number)) {
 			if sub.viaMap == "" {
-				sub.via, sub.viaMap = at.via, at.viaMap
+				sub.via, sub.viaMap = here.via, here.viaMap
 			}
-			if sub.verdict != "" {
+			if sub.verdict != "" || name == "goto" {
 				out = append(out, sub)
 				continue
 			}
-			left, *mark = true, sub.mark
-			w.doubt = w.doubt || !sub.sure
-			if name == "goto" {
-				out = append(out, sub)
-			}
+			on = on.and(sub.state)
 		}
-		return out, name == "goto" || !left, true
+		return out, on
 	}
-	return nil, false, false
+	return nil, states{here.state}
 }
 
-// target is the address and port of a translation; "" when the rule does not name one.
+// target is the address and port of a translation, ":port" when the rule names only that; "" when it names none.
 func (w *nftWalk) target(arg any, mark uint32) string {
 	a, _ := arg.(map[string]any)
 	v := eval(a["addr"], &w.q.Packet, mark)
 	if !v.addr.IsValid() {
+		if p := eval(a["port"], &w.q.Packet, mark); p.isNum {
+			return ":" + p.text
+		}
 		return ""
 	}
 	s := v.addr.String()
@@ -290,7 +351,7 @@ func (w *nftWalk) wanted(o *nftOutcome) bool {
 	case "drop":
 		return o.verdict == "reject" && w.q.Reject || o.verdict == "drop" && !w.q.Reject
 	case "dnat":
-		return o.verdict == "redirect" || o.verdict == "dnat" && (o.to == "" || o.to == w.q.To || strings.HasPrefix(w.q.To, o.to+":"))
+		return o.verdict == "redirect" || o.verdict == "dnat" && (o.to == "" || strings.HasSuffix(w.q.To, o.to) && o.to[0] == ':' || o.to == w.q.To || strings.HasPrefix(w.q.To, o.to+":"))
 	case "snat":
 		return o.verdict == "snat" || o.verdict == "masquerade"
 	}
@@ -298,7 +359,7 @@ func (w *nftWalk) wanted(o *nftOutcome) bool {
 }
 
 func (w *nftWalk) found(o *nftOutcome) Found {
-	f := Found{Backend: "nft", Family: w.table.Family, Table: w.table.Name, Chain: o.chain, Verdict: strings.ToUpper(o.verdict), Path: o.path, Sure: o.sure, Number: o.number}
+	f := Found{Backend: "nft", Family: w.table.Family, Table: w.table.Name, Chain: o.chain, Verdict: strings.ToUpper(o.verdict), Path: o.path, Sure: o.certain(), Number: o.number}
 	if o.rule != nil {
 		f.Handle, f.Text, f.Comment = o.rule.Handle, nftText(o.rule.Expr), o.rule.Comment
 	}
