@@ -3,32 +3,36 @@
 package main
 
 import (
-	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/lab"
 )
 
-// Rules that a case expects are looked for in requests, in the words of the story.
+// Two journeys, three hops with rules: what is there is not missing, whatever the journey; what is not is told with what is.
 func TestMissingRules(t *testing.T) {
-	rule := journey.Rule{Backend: "ipvs", Text: "-a -t 10.96.0.90:80 -r 10.244.2.20:8080 -m -w 1", Certainty: "exact"}
-	other := journey.Rule{Backend: "iptables-legacy", Table: "filter", Chain: "FORWARD", Verdict: "DROP", Certainty: "inferred"}
-	js := []journey.Journey{
-		{Direction: journey.Reply, Hops: []journey.Hop{{Rule: &other}}},
-		{Direction: journey.Request, Hops: []journey.Hop{{}, {Rule: &rule}}},
+	rule := func(chain string, n int) journey.Hop {
+		return journey.Hop{Rule: &journey.Rule{Backend: "iptables-nft", Table: "filter", Chain: chain, Number: n, Verdict: "DROP"}}
 	}
-	const (
-		ipvs   = "ipvs -a -t 10.96.0.90:80 -r 10.244.2.20:8080 -m -w 1 (exact)"
-		policy = "iptables-legacy filter/FORWARD policy DROP (inferred)"
-	)
-	if got := missingRules([]string{ipvs}, js); got != nil {
-		t.Errorf("%q", got)
+	js := []journey.Journey{{Hops: []journey.Hop{{}, rule("A", 1)}}, {Hops: []journey.Hop{rule("B", 0), rule("A", 1)}}}
+	for _, tc := range []struct {
+		want []lab.Rule
+		miss int
+		text string
+	}{
+		{nil, 0, ""},
+		{[]lab.Rule{"iptables-nft filter/A 1 DROP", "iptables-nft filter/B 0 DROP"}, 0, ""},
+		{[]lab.Rule{"iptables-nft filter/A 2 DROP"}, 1, `no hop has rule "iptables-nft filter/A 2 DROP" (there are: iptables-nft filter/A 1 DROP, iptables-nft filter/B 0 DROP)`},
+		{[]lab.Rule{"iptables-legacy filter/A 1 DROP", "iptables-nft filter/B 0 DROP", "nft x/y 1 REJECT"}, 2, "iptables-legacy"},
+	} {
+		got := missingRules(tc.want, js, false)
+		if len(got) != tc.miss || !strings.Contains(strings.Join(got, "\n"), tc.text) {
+			t.Errorf("%q: %q", tc.want, got)
+		}
 	}
-	want := []string{`no hop of a request has the rule "` + policy + `"`}
-	if got := missingRules([]string{policy, ipvs}, js); !reflect.DeepEqual(got, want) {
-		t.Errorf("%q", got)
-	}
-	if got := missingRules([]string{ipvs}, nil); len(got) != 1 {
-		t.Errorf("without journeys: %q", got)
+	exact := lab.Rule("iptables-nft filter/A 1 DROP exact")
+	if missingRules([]lab.Rule{exact}, js, false) != nil || len(missingRules([]lab.Rule{exact}, js, true)) != 1 {
+		t.Error("inferred where functions were traced must be missing, and only there")
 	}
 }

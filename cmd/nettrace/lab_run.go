@@ -174,10 +174,10 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 		return nil, err
 	}
 	wrong = compare(c, v, see.journeys)
+	wrong = append(wrong, missingRules(c.Expect.Rules, see.journeys, see.functions)...)
 	if see.functions {
 		wrong = append(missingHops(journey.Request, c.Expect.FunctionHops, see.journeys), wrong...)
 		wrong = append(missingHops(journey.Reply, c.Expect.FunctionReplyHops, see.journeys), wrong...)
-		wrong = append(missingRules(c.Expect.FunctionRules, see.journeys), wrong...)
 	}
 	return wrong, nil
 }
@@ -245,7 +245,6 @@ func compare(c lab.Case, v *verdict.Verdict, js []journey.Journey) []string {
 			wrong = append(wrong, fmt.Sprintf("the evidence does not say %q", w))
 		}
 	}
-	wrong = append(wrong, missingRules(e.Rules, js)...)
 	wrong = append(wrong, missingHops(journey.Request, e.Hops, js)...)
 	wrong = append(wrong, missingHops(journey.Reply, e.ReplyHops, js)...)
 	if len(wrong) > 0 && v.LostEvents > 0 {
@@ -282,26 +281,6 @@ func missingHops(d journey.Direction, want []string, js []journey.Journey) []str
 		return []string{fmt.Sprintf("no %s was seen", d)}
 	}
 	return []string{fmt.Sprintf("no %s has hop %d of the expected way, %q", d, best+1, want[best])}
-}
-
-// missingRules lists the rules that no hop of a request has.
-func missingRules(want []string, js []journey.Journey) []string {
-	found := map[string]bool{}
-	for i := range js {
-		for k := range js[i].Hops {
-			if r := js[i].Hops[k].Rule; r != nil && js[i].Direction == journey.Request {
-				found[render.RuleText(r)] = true
-				found[fmt.Sprintf("%s %s/%s %d %s", r.Backend, r.Table, r.Chain, r.Number, r.Certainty)] = true
-			}
-		}
-	}
-	var wrong []string
-	for _, w := range want {
-		if !found[w] {
-			wrong = append(wrong, fmt.Sprintf("no hop of a request has the rule %q", w))
-		}
-	}
-	return wrong
 }
 
 // hopIs compares a hop with "stage", "stage dev", "stage@node" or "stage dev@node".

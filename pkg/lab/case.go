@@ -64,13 +64,11 @@ type Expect struct {
 	Evidence   []string `yaml:"evidence,omitempty"`   // words that the evidence must have
 	Hops       []string `yaml:"hops,omitempty"`       // "stage", "stage dev" or "stage dev@node", in this order in a request's journey
 	ReplyHops  []string `yaml:"replyHops,omitempty"`
-	Rules      []string `yaml:"rules,omitempty"` // rules that hops of a request must have, as the story writes them: "ipvs -a -t ... (exact)"
+	Rules      []Rule   `yaml:"rules,omitempty"` // each must be the rule of some hop
 	// The same for what only points at kernel functions show; not asked where there are none.
 	FunctionHops      []string `yaml:"functionHops,omitempty"`
 	FunctionReplyHops []string `yaml:"functionReplyHops,omitempty"`
-	// Rules that hops of a request must have, in short: "iptables-legacy filter/KUBE-SERVICES 1 exact".
-	FunctionRules []string `yaml:"functionRules,omitempty"`
-	Exit          int      `yaml:"exit"`
+	Exit              int      `yaml:"exit"`
 }
 
 // Duration is "3s" in a case file.
@@ -234,6 +232,11 @@ func (c *Case) check() error {
 	for _, conf := range c.Expect.Confidence {
 		if !oneOf(conf, "confirmed", "likely", "inconclusive") {
 			return &fieldError{"expect", fmt.Sprintf("confidence %q is none of confirmed, likely, inconclusive", conf)}
+		}
+	}
+	for _, r := range c.Expect.Rules {
+		if _, err := r.parts(); err != nil {
+			return &fieldError{"rules", err.Error()}
 		}
 	}
 	for _, s := range c.Setup {

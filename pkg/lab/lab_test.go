@@ -238,6 +238,7 @@ func TestCaseFilesWithMistakes(t *testing.T) {
 		{"no name", "name: x", "name: \"\"", "x.yaml:1: name"},
 		{"no outcome", "{outcome: delivered}", "{exit: 2}", "x.yaml:6: expect"},
 		{"an outcome that no verdict has", "outcome: delivered", "outcome: great", "x.yaml:6: expect"},
+		{"a rule without its number", "{outcome: delivered}", "\n  outcome: delivered\n  rules: [iptables-nft filter/INPUT DROP]", "x.yaml:8: rules"},
 		{"a confidence that no verdict has", "outcome: delivered", "outcome: delivered, confidence: [sure]", "x.yaml:6: expect"},
 		{"a client's answer that no probe gives", "outcome: delivered", "outcome: delivered, client: happy", "x.yaml:6: expect"},
 		{"an unknown layer", "title: t", "title: t\nlayer: physical", "x.yaml:3: layer"},
