@@ -15,6 +15,7 @@ import (
 // seen to run where points told, else inferred: the rules are evaluated over the packet as it was at the hook. A nil snapshot changes
 // nothing.
 func Attribute(s *Snapshot, j *journey.Journey) {
+	marks := map[uint32]uint32{}
 	for i := range j.Hops {
 		h := &j.Hops[i]
 		n := s.ByInode(h.NetNS)
@@ -27,7 +28,7 @@ func Attribute(s *Snapshot, j *journey.Journey) {
 		case h.Stage == journey.StageIPVS:
 			ipvsRule(n, j, i)
 		case h.Stage == journey.StageNAT && !h.NAT.Undo:
-			natRule(n, j, i)
+			natRule(n, j, i, marks)
 		}
 	}
 }
@@ -164,8 +165,9 @@ func devices(j *journey.Journey, i int) (in, out, physIn string) {
 }
 
 // natRule finds the rule of a translation. A destination is translated before routing, or on output when the packet starts here; a source
-// after routing.
-func natRule(n *Namespace, j *journey.Journey, i int) {
+// after routing. marks is what the rules before, by namespace, are found to have set: a rule that masquerades what is marked, as kube-proxy's
+// does, clears the mark before the hop is seen.
+func natRule(n *Namespace, j *journey.Journey, i int, marks map[uint32]uint32) {
 	h := &j.Hops[i]
 	before := i - 1
 	p := packetAt(n, j, i)
@@ -180,6 +182,9 @@ func natRule(n *Namespace, j *journey.Journey, i int) {
 	q := ruleset.Question{Hook: "PREROUTING", Verdict: "dnat", To: h.NAT.To, Packet: p}
 	if h.NAT.Type != "dnat" {
 		q.Hook, q.Verdict = "POSTROUTING", "snat"
+		if mark, ok := marks[h.NetNS]; ok {
+			q.Packet.Mark = mark
+		}
 		decide(n, h, snatTargets, ruleset.Find(n.Rulesets, q), p.Dst.Is6())
 		if h.Rule != nil && h.Rule.Verdict == "MASQUERADE" {
 			h.NAT.Type = "masquerade"
@@ -194,7 +199,11 @@ func natRule(n *Namespace, j *journey.Journey, i int) {
 	if p.In == "" {
 		q.Hook = "OUTPUT"
 	}
-	decide(n, h, dnatTargets, ruleset.Find(n.Rulesets, q), p.Dst.Is6())
+	found := ruleset.Find(n.Rulesets, q)
+	if len(found) > 0 {
+		marks[h.NetNS] = found[0].Mark
+	}
+	decide(n, h, dnatTargets, found, p.Dst.Is6())
 	if h.Rule == nil {
 		h.Rule = translatedByIPVS(n, h, &p)
 	}

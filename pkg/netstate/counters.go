@@ -125,11 +125,13 @@ func (r *reader) qdiscs() {
 	r.unread("queueing disciplines", err)
 	for _, q := range list[:bound(r, "queueing disciplines", len(list))] {
 		a := q.Attrs()
-		if a.Parent != netlink.HANDLE_ROOT {
-			continue
-		}
 		for i := range r.n.Links {
-			if l := &r.n.Links[i]; l.Index == a.LinkIndex {
+			l := &r.n.Links[i]
+			switch {
+			case l.Index != a.LinkIndex:
+			case q.Type() == "clsact" || q.Type() == "ingress":
+				l.Ingress = true
+			case a.Parent == netlink.HANDLE_ROOT:
 				l.Qdisc = q.Type()
 				if a.Statistics != nil && a.Statistics.Queue != nil {
 					l.QdiscDrops = uint64(a.Statistics.Queue.Drops)

@@ -122,7 +122,8 @@ func parseSocket(proto string, m []byte) (Socket, bool) {
 	default:
 		return Socket{}, false
 	}
-	return Socket{Proto: proto, Local: netip.AddrPortFrom(a, port), RecvQ: binary.NativeEndian.Uint32(m[56:]), SendQ: binary.NativeEndian.Uint32(m[60:])}, true
+	return Socket{Proto: proto, Local: netip.AddrPortFrom(a, port), RecvQ: binary.NativeEndian.Uint32(m[56:]), SendQ: binary.NativeEndian.Uint32(m[60:]),
+		inode: binary.NativeEndian.Uint32(m[68:])}, true
 }
 
 const (

@@ -205,7 +205,8 @@ func TestParseSocket(t *testing.T) {
 	copy(m[8:], []byte{10, 0, 0, 1})
 	binary.NativeEndian.PutUint32(m[56:], 2)
 	binary.NativeEndian.PutUint32(m[60:], 128)
-	if s, ok := parseSocket("tcp", m); !ok || s != (Socket{"tcp", netip.MustParseAddrPort("10.0.0.1:8080"), 2, 128}) {
+	binary.NativeEndian.PutUint32(m[68:], 4711)
+	if s, ok := parseSocket("tcp", m); !ok || s != (Socket{Proto: "tcp", Local: netip.MustParseAddrPort("10.0.0.1:8080"), RecvQ: 2, SendQ: 128, inode: 4711}) {
 		t.Errorf("%+v", s)
 	}
 	m[0] = unix.AF_INET6

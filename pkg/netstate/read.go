@@ -51,6 +51,7 @@ func Read(ctx context.Context, refs []Ref) *Snapshot {
 		})
 	}
 	wg.Wait()
+	nameSockets("/proc", s)
 	return s
 }
 
@@ -104,6 +105,39 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 	return n
 }
 
+// ReadLinks reads only the devices of the namespaces and their addresses, for those who need no more than names.
+func ReadLinks(ctx context.Context, refs []Ref) *Snapshot {
+	s := &Snapshot{}
+	for _, ref := range refs {
+		if ctx.Err() != nil {
+			break
+		}
+		n := Namespace{Name: ref.Name, Node: ref.Node, Host: ref.Host, PodUID: ref.PodUID}
+		r := &reader{n: &n}
+		var err error
+		if n.Inode, err = netns.Inode(ref.Path); err == nil {
+			r.unread("the devices", r.linksAt(ref.Path))
+		}
+		r.unread("the namespace", err)
+		s.Namespaces = append(s.Namespaces, n)
+	}
+	return s
+}
+
+func (r *reader) linksAt(path string) error {
+	fd, err := vns.GetFromPath(path)
+	if err != nil {
+		return err
+	}
+	defer fd.Close()
+	if r.nl, err = netlink.NewHandleAt(fd, unix.NETLINK_ROUTE); err != nil {
+		return err
+	}
+	defer r.nl.Close()
+	r.links()
+	return nil
+}
+
 // Discover lists the namespaces of this kernel: this process's own, the named ones, and those of processes; each once.
 func Discover() []Ref {
 	seen := map[uint32]bool{}
@@ -122,14 +156,15 @@ func Discover() []Ref {
 	for _, p := range named {
 		add(p, filepath.Base(p), false)
 	}
-	for _, pid := range processes() {
+	for _, pid := range processesIn("/proc") {
 		add(fmt.Sprintf("/proc/%d/ns/net", pid), fmt.Sprintf("pid:%d", pid), false)
 	}
 	return out
 }
 
-func processes() []int {
-	entries, err := os.ReadDir("/proc")
+// processesIn lists the processes of a proc file system, in order.
+func processesIn(proc string) []int {
+	entries, err := os.ReadDir(proc)
 	if err != nil {
 		return nil
 	}

@@ -55,7 +55,8 @@ type Link struct {
 	Qdisc     string         `json:"qdisc,omitempty"` // root queueing discipline: noqueue, fq_codel, tbf, ...
 	// QdiscDrops are the packets that it has dropped since it was made.
 	QdiscDrops uint64 `json:"qdiscDrops,omitempty"`
-	XDP        uint32 `json:"xdp,omitempty"` // id of the attached XDP program
+	XDP        uint32 `json:"xdp,omitempty"`     // id of the attached XDP program
+	Ingress    bool   `json:"ingress,omitempty"` // it has a place for tc filters on what it receives: queueing discipline clsact or ingress
 }
 
 // VXLAN is the configuration of a vxlan device.
@@ -98,4 +99,8 @@ type Socket struct {
 	Local netip.AddrPort `json:"local"`
 	RecvQ uint32         `json:"recvq,omitempty"`
 	SendQ uint32         `json:"sendq,omitempty"` // TCP listener: backlog limit
+	// Process is the name of a process that has it open (/proc/PID/comm); "" when that could not be found out. It is whatever the process calls
+	// itself: escape it before a terminal.
+	Process string `json:"process,omitempty"`
+	inode   uint32 // in sockfs
 }

@@ -26,6 +26,7 @@ type Found struct {
 	Text, Comment, Verdict        string
 	Path                          []string // chains from the built-in one to this
 	Sure                          bool     // no match on the way was uncertain
+	Mark                          uint32   // of the packet when it came to the rule
 	Owner                         Owner
 }
 
@@ -74,16 +75,31 @@ func Find(sets []Ruleset, q Question) []Found {
 
 func findIn(s *Ruleset, tables []string, q *Question) []Found {
 	var out []Found
+	own := *q // whether the mark is known is this walk's
+	live := states{newState(q.Packet.Mark)}
 	for _, name := range tables {
 		for i := range s.Tables {
-			if s.Tables[i].Name != name || s.Backend == "iptables-nft" && q.Base != "" && q.Base != name+"/"+q.Hook {
+			if s.Tables[i].Name != name || s.Tables[i].chain(q.Hook) == nil {
 				continue
 			}
-			w := &walk{set: s, table: &s.Tables[i], q: q}
-			for _, o := range w.builtin(q.Hook, newState(q.Packet.Mark)) {
-				if w.wanted(&o) {
-					out = addFound(out, w.found(&o))
+			asked := s.Backend != "iptables-nft" || q.Base == "" || q.Base == name+"/"+q.Hook
+			w := &walk{set: s, table: &s.Tables[i], q: &own}
+			var next states
+			for _, st := range live {
+				for _, o := range w.builtin(q.Hook, st) {
+					if asked && w.wanted(&o) {
+						out = addFound(out, w.found(&o))
+					}
+					if o.verdict != "DROP" && o.verdict != "REJECT" {
+						next = next.and(o.state)
+					}
 				}
+			}
+			if !asked {
+				next = next.passed(live)
+			}
+			if live = next; len(live) == 0 {
+				return out
 			}
 		}
 	}
@@ -108,10 +124,12 @@ type walk struct {
 	steps int
 }
 
-func (w *walk) chain(name string) *Chain {
-	for i := range w.table.Chains {
-		if w.table.Chains[i].Name == name {
-			return &w.table.Chains[i]
+func (w *walk) chain(name string) *Chain { return w.table.chain(name) }
+
+func (t *Table) chain(name string) *Chain {
+	for i := range t.Chains {
+		if t.Chains[i].Name == name {
+			return &t.Chains[i]
 		}
 	}
 	return nil
@@ -151,6 +169,7 @@ func (w *walk) run(c *Chain, in state, at place) []outcome {
 		conds, share := draw(conds)
 		var next states
 		for _, st := range live {
+			w.q.Packet.blurred = st.blurred
 			m := matches(conds, &w.q.Packet, st.mark)
 			if m == no {
 				next = next.and(st)
@@ -199,7 +218,12 @@ func (w *walk) target(o outcome, at place) (out []outcome, on states) {
 		o.verdict = ""
 		return []outcome{o}, nil
 	case "MARK":
-		o.mark = setMark(o.args, o.mark)
+		o.setMark()
+		return nil, states{o.state}
+	case "CONNMARK", "HMARK":
+		if o.verdict == "HMARK" || slices.ContainsFunc(o.args, func(c condition) bool { return c.option == "--restore-mark" }) {
+			o.blurred = true // the connection's mark, which may come from anywhere, or a number of the kernel's own making
+		}
 		return nil, states{o.state}
 	case "NOTRACK":
 		o.untracked = true
@@ -223,27 +247,34 @@ func (w *walk) target(o outcome, at place) (out []outcome, on states) {
 	return out, on
 }
 
-func setMark(args []condition, mark uint32) uint32 {
-	for i := range args {
-		v, mask, ok := cutMark(args[i].arg(0))
+// setMark does what the target MARK says.
+func (o *outcome) setMark() {
+	for i := range o.args {
+		v, mask, ok := cutMark(o.args[i].arg(0))
 		if !ok {
 			continue
 		}
-		switch args[i].option {
+		switch o.args[i].option {
 		case "--set-xmark": // zero the mask's bits, then XOR the value (iptables-extensions)
-			return mark&^mask ^ v
+			o.mark, o.blurred = o.mark&^mask^v, o.blurred && mask != 0xffffffff
 		case "--set-mark":
-			return mark&^(mask|v) | v
+			o.mark, o.blurred = o.mark&^(mask|v)|v, o.blurred && mask != 0xffffffff
 		case "--or-mark":
-			return mark | v
+			o.mark |= v
 		case "--and-mark":
-			return mark & v
+			o.mark &= v
 		}
 	}
-	return mark
 }
 
 func (w *walk) wanted(o *outcome) bool {
+	to := ""
+	for i := range o.args {
+		switch o.args[i].option {
+		case "--to-destination", "--to-source", "--to-ports":
+			to = o.args[i].arg(0)
+		}
+	}
 	switch w.q.Verdict {
 	case "drop":
 		if w.q.Reject {
@@ -251,18 +282,9 @@ func (w *walk) wanted(o *outcome) bool {
 		}
 		return o.verdict == "DROP"
 	case "dnat":
-		if o.verdict != "DNAT" && o.verdict != "REDIRECT" {
-			return false
-		}
-		for i := range o.args {
-			if o.args[i].option == "--to-destination" {
-				to := o.args[i].arg(0)
-				return to == w.q.To || strings.HasPrefix(w.q.To, to+":")
-			}
-		}
-		return o.verdict == "REDIRECT"
+		return o.verdict == "DNAT" && destinationFits(to, w.q.To, w.q.Packet.Dport) || o.verdict == "REDIRECT" && redirectsTo(to, w.q.To, w.q.Packet.Dport)
 	case "snat":
-		return o.verdict == "SNAT" || o.verdict == "MASQUERADE"
+		return o.verdict == "SNAT" && leadsTo(to, w.q.To) || o.verdict == "MASQUERADE"
 	}
 	return false
 }
@@ -271,7 +293,7 @@ func (w *walk) wanted(o *outcome) bool {
 func addFound(all []Found, f Found) []Found {
 	for i := range all {
 		o := &all[i]
-		if o.Table == f.Table && o.Chain == f.Chain && o.Number == f.Number && o.Backend == f.Backend && o.Family == f.Family && slices.Equal(o.Path, f.Path) && f.Number != 0 {
+		if o.Table == f.Table && o.Chain == f.Chain && o.Number == f.Number && o.Backend == f.Backend && o.Family == f.Family && slices.Equal(o.Path, f.Path) && o.Handle == f.Handle {
 			o.Sure = o.Sure || f.Sure
 			return all
 		}
@@ -280,7 +302,7 @@ func addFound(all []Found, f Found) []Found {
 }
 
 func (w *walk) found(o *outcome) Found {
-	f := Found{Backend: w.set.Backend, Family: w.set.Family, Table: w.table.Name, Chain: o.chain, Verdict: o.verdict, Path: o.path, Sure: o.certain()}
+	f := Found{Backend: w.set.Backend, Family: w.set.Family, Table: w.table.Name, Chain: o.chain, Verdict: o.verdict, Path: o.path, Sure: o.certain(), Mark: o.mark}
 	if o.rule != nil {
 		f.Number, f.Text, f.Comment = o.rule.Number, o.rule.Text, o.rule.Comment
 	}

@@ -30,13 +30,11 @@ const (
 // setRoll makes sets, rules and packets of one family.
 type setRoll struct {
 	roll
-	six     bool
-	network string // how its addresses begin
-	bits    int    // of an address, less the 32 that a network may leave out
+	bits int // of an address, less the 32 that a network may leave out
 }
 
-func families(r roll) []setRoll {
-	return []setRoll{{r, false, propertyNetwork, 0}, {r, true, "fd77::", 96}}
+func setFamilies(r *rand.Rand) []setRoll {
+	return []setRoll{{roll{r, propertyFamilies[0]}, 0}, {roll{r, propertyFamilies[1]}, 96}}
 }
 
 // setTypes are those that are compared, in how many directions a rule asks for them, and how an element of each is made.
@@ -45,9 +43,9 @@ var setTypes = []struct {
 	dims          int
 	element       func(setRoll) string
 }{
-	{"hash:ip", "", 1, setRoll.addr},
-	{"hash:ip", "netmask", 1, setRoll.addr},
-	{"hash:ip", "of the other family", 1, func(r setRoll) string { return families(r.roll)[map[bool]int{true: 0, false: 1}[r.six]].addr() }},
+	{"hash:ip", "", 1, func(r setRoll) string { return r.addr() }},
+	{"hash:ip", "netmask", 1, func(r setRoll) string { return r.addr() }},
+	{"hash:ip", "of the other family", 1, func(r setRoll) string { return setFamilies(r.Rand)[map[bool]int{true: 0, false: 1}[r.six]].addr() }},
 	{"hash:net", "", 1, setRoll.exception},
 	{"hash:ip,port", "", 2, func(r setRoll) string { return r.addr() + "," + r.protoPort() }},
 	{"hash:ip,port,ip", "", 3, func(r setRoll) string { return r.addr() + "," + r.protoPort() + "," + r.addr() }},
@@ -55,12 +53,11 @@ var setTypes = []struct {
 	{"hash:net,port", "", 2, func(r setRoll) string { return r.net() + "," + r.protoPort() + r.of("", "", " nomatch") }},
 	{"hash:net,iface", "", 2, func(r setRoll) string { return r.net() + "," + r.of("lo", "lo", "eth0") + r.of("", "", " nomatch") }},
 	{"bitmap:port", "range 0-65535", 1, func(r setRoll) string { return fmt.Sprint(r.anyPort()) }},
-	{"bitmap:ip", "range 10.77.0.0/24", 1, func(r setRoll) string { return families(r.roll)[0].addr() }},
+	{"bitmap:ip", "range 10.77.0.0/24", 1, func(r setRoll) string { return setFamilies(r.Rand)[0].addr() }},
 }
 
-func (r setRoll) addr() string { return fmt.Sprint(r.network, 1+r.IntN(localAddresses)) }
 func (r setRoll) net() string {
-	return fmt.Sprintf("%s%d/%d", r.network, r.IntN(8), r.bits+28+r.IntN(5))
+	return fmt.Sprintf("%s%d/%d", r.local, r.IntN(8), r.bits+28+r.IntN(5))
 }
 func (r setRoll) exception() string { return r.net() + r.of("", "", " nomatch") }
 func (r setRoll) anyPort() int {
@@ -197,8 +194,8 @@ func TestTheEvaluatorAgreesWithTheKernelAboutSets(t *testing.T) {
 		}()
 		inKernel("", "ip", "link", "set", "lo", "up")
 		for i := 1; i <= localAddresses; i++ {
-			inKernel("", "ip", "addr", "add", fmt.Sprint(propertyNetwork, i, "/32"), "dev", "lo")
-			inKernel("", "ip", "addr", "add", fmt.Sprint("fd77::", i, "/128"), "dev", "lo", "nodad")
+			inKernel("", "ip", "addr", "add", fmt.Sprint(propertyFamilies[0].local, i, "/32"), "dev", "lo")
+			inKernel("", "ip", "addr", "add", fmt.Sprint(propertyFamilies[1].local, i, "/128"), "dev", "lo", "nodad")
 		}
 		for port := 1000; port < 1008; port++ { // somebody takes them: an ICMP error would pass the rules too
 			fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -212,9 +209,9 @@ func TestTheEvaluatorAgreesWithTheKernelAboutSets(t *testing.T) {
 		}
 		for _, seed := range []uint64{propertySeed, rand.Uint64()} {
 			t.Logf("seed %d", seed)
-			r := roll{rand.New(rand.NewPCG(seed, 0))}
+			r := rand.New(rand.NewPCG(seed, 0))
 			for range setRounds / 4 {
-				for _, family := range families(r) {
+				for _, family := range setFamilies(r) {
 					drops += setRound(family)
 					pairs += setPackets
 				}

@@ -23,6 +23,8 @@ type Packet struct {
 	LocalSrc        *bool    // the address is one of the node's own; nil when unknown
 	LocalDst        *bool
 	Sets            *IPSets // the namespace's ipsets, which rules ask; nil when they were not read
+
+	blurred bool // the mark is not known where the walk is
 }
 
 // UnknownDevice stands for a device that there is but that is not known. No device can have this name.
@@ -154,13 +156,22 @@ func one(c *condition, p *Packet, mark uint32) answer {
 	case "--ctstate", "--state":
 		return ctstate(v, p)
 	case "--mark":
+		if p.blurred {
+			return maybe
+		}
 		return marked(v, mark)
 	case "--src-type":
-		return addrType(v, p.LocalSrc)
+		return addrType(v, p.Src, p.LocalSrc)
 	case "--dst-type":
-		return addrType(v, p.LocalDst)
+		return addrType(v, p.Dst, p.LocalDst)
 	case "--syn":
 		return is(p.SYN)
+	case "--tcp-flags":
+		return tcpFlags(v, c.arg(1), p)
+	case "--src-range":
+		return inRange(v, p.Src)
+	case "--dst-range":
+		return inRange(v, p.Dst)
 	case "--comment", "--nfacct-name":
 		return yes
 	case "--set": // of recent: it remembers the address and always matches (net/netfilter/xt_recent.c)
@@ -176,7 +187,7 @@ func one(c *condition, p *Packet, mark uint32) answer {
 // module: naming a match says nothing by itself, unless the match decides without options or in a way that only the kernel knows.
 func module(name string) answer {
 	switch name {
-	case "tcp", "udp", "sctp", "icmp", "icmp6", "ipv6-icmp", "comment", "conntrack", "state", "mark", "multiport", "addrtype", "physdev", "nfacct", "statistic", "limit", "set", "recent":
+	case "tcp", "udp", "sctp", "icmp", "icmp6", "ipv6-icmp", "comment", "conntrack", "state", "mark", "multiport", "addrtype", "physdev", "nfacct", "iprange", "statistic", "limit", "set", "recent":
 		return yes // their options are answered, or maybe
 	}
 	return maybe
@@ -282,9 +293,80 @@ func cutMark(v string) (value, mask uint32, ok bool) {
 	return uint32(x), uint32(m), true
 }
 
-func addrType(v string, local *bool) answer {
-	if v != "LOCAL" || local == nil {
+// addrType: an address of the node's own is of type LOCAL and of no other; what another one is, the snapshot does not know.
+func addrType(v string, a netip.Addr, local *bool) answer {
+	types := strings.Split(v, ",")
+	if a.Is6() {
+		return addrType6(types, a, local)
+	}
+	asked := slices.Contains(types, "LOCAL")
+	switch {
+	case local == nil:
+		return maybe
+	case *local:
+		return is(asked)
+	case asked && len(types) == 1:
+		return no
+	}
+	return maybe
+}
+
+// addrType6: for IPv6 the kinds of address must all be right, one's own are unicast too, and of the kinds of route one is enough
+// (net/netfilter/xt_addrtype.c, match_type6).
+func addrType6(types []string, a netip.Addr, local *bool) answer {
+	result, routes := yes, false
+	for _, t := range types {
+		switch t {
+		case "UNICAST":
+			result = min(result, is(!a.IsMulticast() && !a.IsUnspecified()))
+		case "MULTICAST":
+			result = min(result, is(a.IsMulticast()))
+		case "UNSPEC":
+			result = min(result, is(a.IsUnspecified()))
+		default:
+			routes = true
+		}
+	}
+	if !routes || result == no {
+		return result
+	}
+	asked := slices.Contains(types, "LOCAL")
+	switch {
+	case local == nil, !*local && slices.ContainsFunc(types, func(t string) bool { return t == "ANYCAST" || t == "PROHIBIT" || t == "UNREACHABLE" }):
 		return maybe
 	}
-	return is(*local)
+	return is(asked && *local)
+}
+
+// tcpFlags: iptables-save prints --syn as "--tcp-flags FIN,SYN,RST,ACK SYN". Of a packet it is known whether SYN is its only flag.
+func tcpFlags(mask, set string, p *Packet) answer {
+	for _, f := range strings.Split(mask, ",") {
+		if !slices.Contains([]string{"FIN", "SYN", "RST", "ACK", "PSH", "URG", "NONE"}, f) {
+			return maybe
+		}
+	}
+	asked := slices.Contains(strings.Split(mask, ","), "SYN")
+	switch {
+	case p.Proto != "tcp":
+		return no
+	case p.SYN:
+		return is(asked && set == "SYN" || !asked && set == "NONE")
+	case mask == "FIN,SYN,RST,ACK" && set == "SYN":
+		return no
+	}
+	return maybe
+}
+
+// inRange reads "10.0.0.1-10.0.0.9" of the match iprange.
+func inRange(v string, a netip.Addr) answer {
+	lo, hi, ok := strings.Cut(v, "-")
+	if !ok {
+		hi = lo
+	}
+	from, err1 := netip.ParseAddr(lo)
+	to, err2 := netip.ParseAddr(hi)
+	if err1 != nil || err2 != nil {
+		return maybe
+	}
+	return is(from.Compare(a) <= 0 && a.Compare(to) <= 0)
 }

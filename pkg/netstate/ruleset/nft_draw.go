@@ -2,7 +2,12 @@
 
 package ruleset
 
-import "cmp"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // numgenMod is the number of values of a numgen expression; 0 when it is none. With an offset, the values begin there.
 func numgenMod(e any) (mod, offset float64) {
@@ -61,6 +66,18 @@ func bounds(elem any) (lo, hi float64) {
 		}
 	}
 	return 0, -1
+}
+
+// all are up to maxOutcomes elements, in their keys' order.
+func (x *setIndex) all() []element {
+	all := slices.Clone(x.others)
+	for _, e := range x.exact {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b element) int {
+		return cmp.Or(byKey(a.key, b.key), strings.Compare(fmt.Sprint(a.key), fmt.Sprint(b.key)))
+	})
+	return all[:min(len(all), maxOutcomes)]
 }
 
 func byKey(a, b any) int {

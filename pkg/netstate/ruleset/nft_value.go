@@ -14,6 +14,7 @@ type value struct {
 	none    bool // the packet does not have it: no rule with it matches
 	unknown bool // it is not known, or the expression is not
 	random  bool // unknown, and each value has its turn (numgen)
+	of      any  // for random: how many values there are, a float64
 	text    string
 	addr    netip.Addr
 	num     uint64
@@ -91,7 +92,8 @@ func evalOp(op string, arg any, p *Packet, mark uint32) value {
 	case "&", "|", "^", "<<", ">>":
 		return arithmetic(op, arg, p, mark)
 	case "numgen":
-		return value{unknown: true, random: true}
+		m, _ := arg.(map[string]any)
+		return value{unknown: true, random: true, of: m["mod"]}
 	case "elem":
 		if m, ok := arg.(map[string]any); ok {
 			return eval(m["val"], p, mark)
@@ -156,6 +158,9 @@ func meta(key string, p *Packet, mark uint32) value {
 	case "l4proto":
 		return value{text: p.l4proto()}
 	case "mark":
+		if p.blurred {
+			return value{unknown: true}
+		}
 		return numValue(uint64(mark))
 	case "iifname", "iif":
 		return value{text: p.In, unknown: p.In == UnknownDevice}

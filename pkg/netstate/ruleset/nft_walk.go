@@ -64,28 +64,39 @@ func findNFT(n *NFT, q *Question) []Found {
 		}
 		for k := range t.Chains {
 			c := &t.Chains[k]
-			if strings.EqualFold(c.Hook, q.Hook) && (q.Verdict == "drop" || c.Type == "nat") && (q.Base == "" || q.Base == t.Name+"/"+c.Name) {
+			if strings.EqualFold(c.Hook, q.Hook) && (q.Verdict == "drop") != (c.Type == "nat") {
 				bases = append(bases, base{t, c})
 			}
 		}
 	}
 	slices.SortStableFunc(bases, func(a, b base) int { return a.c.Prio - b.c.Prio })
 	var out []Found
-	mark := q.Packet.Mark
+	own := *q // whether the mark is known is this walk's
+	live := states{newState(q.Packet.Mark)}
 	for _, b := range bases {
-		w := &nftWalk{table: b.t, q: q}
-		all := w.run(b.c, newState(mark), place{})
-		if len(all) == 1 {
-			mark = all[0].mark
+		w := &nftWalk{table: b.t, q: &own}
+		asked := q.Base == "" || q.Base == b.t.Name+"/"+b.c.Name
+		var next states
+		for _, st := range live {
+			all := w.run(b.c, st, place{})
+			for i := range all {
+				o := &all[i]
+				if o.verdict == "" {
+					o.verdict, o.rule, o.chain, o.number = b.c.Policy, nil, b.c.Name, 0
+				}
+				if asked && w.wanted(o) {
+					out = addFound(out, w.found(o))
+				}
+				if o.verdict != "drop" && o.verdict != "reject" {
+					next = next.and(o.state)
+				}
+			}
 		}
-		for i := range all {
-			o := &all[i]
-			if o.verdict == "" {
-				o.verdict, o.rule, o.chain, o.number = b.c.Policy, nil, b.c.Name, 0
-			}
-			if w.wanted(o) {
-				out = addFound(out, w.found(o))
-			}
+		if !asked {
+			next = next.passed(live)
+		}
+		if live = next; len(live) == 0 {
+			break
 		}
 	}
 	return out
@@ -105,6 +116,7 @@ func (w *nftWalk) run(c *NFTChain, in state, at place) []nftOutcome {
 		}
 		var next states
 		for _, st := range live {
+			w.q.Packet.blurred = st.blurred
 			here := nftOutcome{rule: &c.Rules[i], number: i + 1, chain: c.Name, path: at.path, state: st}
 			t := w.rule(here, at)
 			if t.m == no {
@@ -163,7 +175,7 @@ func (w *nftWalk) rule(here nftOutcome, at place) taken {
 			case "vmap":
 				return w.vmap(here, at, arg, &t, came, unknown)
 			case "mangle":
-				here.mark = w.mangle(arg, here.mark)
+				w.mangle(arg, &here.state)
 			case "notrack":
 				here.untracked = true
 			case "limit", "quota":
@@ -190,7 +202,7 @@ func (w *nftWalk) rule(here nftOutcome, at place) taken {
 // with is the state after a rule's conditions: certain as far as they are.
 func (s state) with(came state, m answer, share float64) state {
 	h := came.hit(m, share)
-	h.mark, h.untracked = s.mark, s.untracked
+	h.mark, h.blurred, h.untracked = s.mark, s.blurred, s.untracked
 	return h
 }
 
@@ -201,16 +213,18 @@ func (w *nftWalk) visit(here nftOutcome, at place, unknown []string) {
 }
 
 // mangle follows "meta mark set".
-func (w *nftWalk) mangle(arg any, mark uint32) uint32 {
+func (w *nftWalk) mangle(arg any, s *state) {
 	a, _ := arg.(map[string]any)
 	key, _ := a["key"].(map[string]any)
 	if field(key["meta"], "key") != "mark" {
-		return mark
+		return
 	}
-	if v := eval(a["value"], &w.q.Packet, mark); v.isNum {
-		return uint32(v.num)
+	v := eval(a["value"], &w.q.Packet, s.mark)
+	if v.isNum {
+		s.mark = uint32(v.num)
 	}
-	return mark
+	s.blurred = !v.isNum
+	w.q.Packet.blurred = s.blurred // for what follows in the rule
 }
 
 // vmap takes the way that a map gives for a key; all of them in turn when the key is drawn.
@@ -242,26 +256,39 @@ func (w *nftWalk) vmap(here nftOutcome, at place, arg any, t *taken, came state,
 		here.via, here.viaMap = e, strings.TrimPrefix(name, "@")
 	}
 	w.visit(here, at, unknown)
-	if e.to == nil { // there may be a verdict that is not known
+	if e.to == nil && set == nil { // there may be a verdict that is not known
 		t.on = states{here.lost()}
+		return *t
+	}
+	if e.to == nil { // each of the elements may be the one
+		t.out, t.on = w.anyOf(here, at, set)
 		return *t
 	}
 	t.out, t.on = w.jump(here, at, e.to)
 	return *t
 }
 
+// anyOf: one of the elements may be taken, or none.
+func (w *nftWalk) anyOf(here nftOutcome, at place, set *NFTSet) (out []nftOutcome, on states) {
+	here.sure = false
+	on = on.and(here.state)
+	for _, e := range set.load().all() {
+		sub, more := w.jump(here, at, e.to)
+		out = append(out, sub...)
+		for _, o := range more {
+			on = on.and(o)
+		}
+	}
+	return out, on
+}
+
 // drawnWays: exactly one of the elements is taken, by chance.
 func (w *nftWalk) drawnWays(here nftOutcome, at place, set *NFTSet, key any, t *taken, came state, unknown []string) taken {
-	x := set.load()
-	all := slices.Clone(x.others)
-	for _, e := range x.exact {
-		all = append(all, e)
-	}
-	slices.SortFunc(all, func(a, b element) int { return byKey(a.key, b.key) })
+	all := set.load().all()
 	here.state = here.with(came, t.m, t.share)
 	w.visit(here, at, unknown)
 	left := 1.0
-	for i, e := range all[:min(len(all), maxOutcomes)] {
+	for i, e := range all {
 		at.nth = i + 1
 		p := weight(e.key, key, len(all))
 		try := here
@@ -301,7 +328,10 @@ func isVerdict(name string) bool {
 func (w *nftWalk) verdict(here nftOutcome, at place, name string, arg any) (out []nftOutcome, on states) {
 	switch name {
 	case "accept", "drop", "reject", "queue", "masquerade", "redirect", "snat", "dnat":
-		here.verdict, here.to = name, w.target(arg, here.mark)
+		var known bool
+		here.verdict = name
+		here.to, known = w.target(arg, here.mark)
+		here.sure = here.sure && known
 		return []nftOutcome{here}, nil
 	case "return":
 		here.verdict = ""
@@ -326,24 +356,29 @@ func (w *nftWalk) verdict(here nftOutcome, at place, name string, arg any) (out 
 	return nil, states{here.state}
 }
 
-// target is the address and port of a translation, ":port" when the rule names only that; "" when it names none.
-func (w *nftWalk) target(arg any, mark uint32) string {
+// target is the address and port of a translation; "" when the rule does not name one. known is false when it names one in a way that is not
+// understood.
+func (w *nftWalk) target(arg any, mark uint32) (to string, known bool) {
 	a, _ := arg.(map[string]any)
-	v := eval(a["addr"], &w.q.Packet, mark)
-	if !v.addr.IsValid() {
-		if p := eval(a["port"], &w.q.Packet, mark); p.isNum {
-			return ":" + p.text
+	known = true
+	if a["addr"] != nil {
+		v := eval(a["addr"], &w.q.Packet, mark)
+		known = v.addr.IsValid()
+		if known {
+			to = v.addr.String()
 		}
-		return ""
 	}
-	s := v.addr.String()
-	if p := eval(a["port"], &w.q.Packet, mark); p.isNum {
-		if v.addr.Is6() {
-			s = "[" + s + "]"
+	if a["port"] != nil {
+		p := eval(a["port"], &w.q.Packet, mark)
+		switch {
+		case !p.isNum:
+			return to, false
+		case strings.Contains(to, ":"):
+			to = "[" + to + "]"
 		}
-		s += ":" + p.text
+		to += ":" + p.text
 	}
-	return s
+	return to, known
 }
 
 func (w *nftWalk) wanted(o *nftOutcome) bool {
@@ -351,15 +386,15 @@ func (w *nftWalk) wanted(o *nftOutcome) bool {
 	case "drop":
 		return o.verdict == "reject" && w.q.Reject || o.verdict == "drop" && !w.q.Reject
 	case "dnat":
-		return o.verdict == "redirect" || o.verdict == "dnat" && (o.to == "" || strings.HasSuffix(w.q.To, o.to) && o.to[0] == ':' || o.to == w.q.To || strings.HasPrefix(w.q.To, o.to+":"))
+		return o.verdict == "redirect" && redirectsTo(strings.TrimPrefix(o.to, ":"), w.q.To, w.q.Packet.Dport) || o.verdict == "dnat" && destinationFits(o.to, w.q.To, w.q.Packet.Dport)
 	case "snat":
-		return o.verdict == "snat" || o.verdict == "masquerade"
+		return o.verdict == "snat" && leadsTo(o.to, w.q.To) || o.verdict == "masquerade"
 	}
 	return false
 }
 
 func (w *nftWalk) found(o *nftOutcome) Found {
-	f := Found{Backend: "nft", Family: w.table.Family, Table: w.table.Name, Chain: o.chain, Verdict: strings.ToUpper(o.verdict), Path: o.path, Sure: o.certain(), Number: o.number}
+	f := Found{Backend: "nft", Family: w.table.Family, Table: w.table.Name, Chain: o.chain, Verdict: strings.ToUpper(o.verdict), Path: o.path, Sure: o.certain(), Mark: o.mark, Number: o.number}
 	if o.rule != nil {
 		f.Handle, f.Text, f.Comment = o.rule.Handle, nftText(o.rule.Expr), o.rule.Comment
 	}

@@ -10,6 +10,7 @@ import (
 // state is what rules can change of a packet on its way through a chain, and how certain it is that it comes there.
 type state struct {
 	mark      uint32
+	blurred   bool // the mark is what something that is not known made of it
 	untracked bool
 	sure      bool // no match on the way was unknown
 	// share of the packets that come here, as draws (statistic, numgen) have it; behind a match that is unknown, at most.
@@ -22,6 +23,23 @@ func newState(mark uint32) state { return state{mark: mark, sure: true, share: 1
 
 // certain: every packet comes here.
 func (s *state) certain() bool { return s.sure && s.share > 0.999999 }
+
+// same reports states that rules cannot tell apart.
+func (s *state) same(o *state) bool {
+	return s.mark == o.mark && s.blurred == o.blurred && s.untracked == o.untracked && s.cut == o.cut
+}
+
+// passed are the states behind a table, or base chain, that the kernel is known to have let the packet through: which one it is in is what is
+// not known, when there are several.
+func (all states) passed(before states) states {
+	if len(all) == 0 {
+		return before // the evaluator was wrong about it
+	}
+	if len(all) == 1 && len(before) == 1 {
+		all[0].sure, all[0].share = before[0].sure, before[0].share
+	}
+	return all
+}
 
 func (s state) lost() state {
 	s.cut, s.sure = true, false
@@ -45,13 +63,14 @@ const maxStates = 32
 func (all states) and(s state) states {
 	for i := range all {
 		o := &all[i]
-		if o.mark == s.mark && o.untracked == s.untracked && o.cut == s.cut {
+		if o.same(&s) {
 			o.share, o.sure = min(1, o.share+s.share), o.sure && s.sure
 			return all
 		}
 	}
 	if len(all) == maxStates {
 		all[0] = all[0].lost()
+		all[0].blurred = true
 		return all
 	}
 	return append(all, s)
@@ -66,7 +85,7 @@ func (all states) behind(st state, m answer, share float64, ended bool, on state
 		}
 		return all
 	}
-	if !ended && len(on) == 1 && on[0].mark == st.mark && on[0].untracked == st.untracked && !on[0].cut {
+	if !ended && len(on) == 1 && on[0].same(&st) {
 		return all.and(st) // taken or not, it makes no difference
 	}
 	rest := st
@@ -79,7 +98,7 @@ func (all states) behind(st state, m answer, share float64, ended bool, on state
 	}
 	rest.sure = false
 	for _, o := range on {
-		if o.mark == rest.mark && o.untracked == rest.untracked && o.cut == rest.cut {
+		if o.same(&rest) {
 			continue // not more than all of them
 		}
 		all = all.and(o)

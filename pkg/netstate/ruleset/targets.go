@@ -8,14 +8,11 @@ import (
 )
 
 // passing are targets after which a packet goes on with the next rule, without a change that rules could ask for (iptables-extensions(8)).
-var passing = []string{"", "RETURN", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CT", "NOTRACK", "MARK", "CONNMARK", "TCPMSS", "TCPOPTSTRIP", "CHECKSUM", "CLASSIFY", "TOS", "DSCP", "ECN", "TTL", "HL",
+var passing = []string{"", "RETURN", "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CT", "NOTRACK", "MARK", "CONNMARK", "HMARK", "TCPMSS", "TCPOPTSTRIP", "CHECKSUM", "CLASSIFY", "TOS", "DSCP", "ECN", "TTL", "HL",
 	"SECMARK", "CONNSECMARK", "SET", "LED", "IDLETIMER", "RATEEST", "TEE"}
 
 // goesOn is false for a target whose effect on the packet is not known: it may end it, or set its mark.
 func goesOn(o *outcome) bool {
-	if o.verdict == "CONNMARK" { // the connection's mark, which may come from anywhere
-		return !slices.ContainsFunc(o.args, func(c condition) bool { return c.option == "--restore-mark" })
-	}
 	return slices.Contains(passing, o.verdict)
 }
 
