@@ -89,6 +89,10 @@ func (a *Assembler) Add(e *tracer.Event) {
 			return
 		}
 	}
+	if f.foreign(a, e) {
+		a.close(f)
+		return
+	}
 	if e.NetNS != 0 {
 		f.lastNS = e.NetNS
 	}
@@ -104,6 +108,15 @@ func (a *Assembler) Add(e *tracer.Event) {
 	if f.over {
 		a.close(f)
 	}
+}
+
+// foreign reports whether the memory holds another packet by now: it is queued or freed in a pod, and the packet was last in another pod, from
+// which every way leads through the node. These points do not look into the packet, so the kernel side cannot tell.
+func (f *flight) foreign(a *Assembler, e *tracer.Event) bool {
+	if e.Point != tracer.PointConsume && e.Point != tracer.PointQueue {
+		return false
+	}
+	return e.NetNS != 0 && f.lastNS != 0 && e.NetNS != f.lastNS && a.pod(e.NetNS) && a.pod(f.lastNS)
 }
 
 // begin starts a journey at a packet's first sight. An end without a beginning is no journey, and neither is an event that does not say which

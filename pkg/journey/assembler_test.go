@@ -174,6 +174,8 @@ func TestEnds(t *testing.T) {
 		e.Reason, e.Location, e.Stack = reason, location, stack
 		return e
 	}
+	overtaken, late := drop("TCP_RFC7323_PAWS", "tcp_validate_incoming"), drop("TCP_RFC7323_PAWS", "tcp_validate_incoming")
+	overtaken.TCPFlags, late.TCPFlags, late.Payload = flagACK, flagACK, 100
 	icmp := ev(2, tracer.PointICMP, 3, "eth0", "veth")
 	icmp.ICMPType, icmp.ICMPCode = 3, 3
 	rst := ev(2, tracer.PointResetSent, 3, "eth0", "veth")
@@ -193,6 +195,8 @@ func TestEnds(t *testing.T) {
 		{"an error sent without a rule is a drop", Options{}, []tracer.Event{rx, icmp, drop("IP_INNOROUTES", "ip_error")}, "device-rx drop = dropped"},
 		{"old data is no drop", local, []tracer.Event{rx, drop("TCP_OLD_DATA", "tcp_rcv_established")}, "device-rx socket = delivered"},
 		{"old data elsewhere is one", Options{}, []tracer.Event{rx, drop("TCP_OLD_DATA", "x")}, "device-rx drop = dropped"},
+		{"an ACK that a later one overtook is no drop", local, []tracer.Event{rx, overtaken}, "device-rx socket = delivered"},
+		{"data with an old timestamp is one", local, []tracer.Event{rx, late}, "device-rx drop = dropped"},
 		{"a closed socket's queue", local, []tracer.Event{rx, drop("QUEUE_PURGE", "skb_queue_purge_reason")}, "device-rx socket = delivered"},
 		{"a drop is a first sight", Options{}, []tracer.Event{drop("NETFILTER_DROP", "nf_hook_slow", "nf_hook_slow", "__ip_local_out")}, "drop = dropped"},
 		{"a queue's purge is not", Options{}, []tracer.Event{drop("QUEUE_PURGE", "x")}, ""},
@@ -276,6 +280,25 @@ func TestCopiesAndReuse(t *testing.T) {
 		if j.Attempt != 1 {
 			t.Errorf("a bare ACK is attempt %d", j.Attempt)
 		}
+	}
+}
+
+// Topology: two pods on a node. Action: a packet is received by its pod and freed where no point sees it; its memory then holds a packet of the
+// other pod. Expectation: the journey ends in its own pod. From the node into a pod (bpf_redirect_peer) it goes on.
+func TestMemoryOfAnotherPodIsNoHop(t *testing.T) {
+	o := Options{IsLocal: func(netns uint32, a netip.Addr) bool { return netns == 2 }, Places: map[uint32]Place{
+		1: {Node: "node1", Where: &Where{Kind: "host", Name: "node1"}},
+		2: {Node: "node1", Where: &Where{Kind: "pod", Namespace: "shop", Name: "a"}}, 3: {Node: "node1", Where: &Where{Kind: "pod", Namespace: "shop", Name: "b"}}}}
+	for _, point := range []tracer.Point{tracer.PointConsume, tracer.PointQueue} {
+		js := play(o, ev(1, tracer.PointTX, 1, "vetha", "veth"), ev(2, tracer.PointRX, 2, "eth0", "veth"), ev(99, point, 3, "eth0", "veth"), ev(100, tracer.PointConsume, 3, "eth0", "veth"))
+		if len(js) != 1 || stages(&js[0]) != "device-tx device-rx socket = delivered" || js[0].Hops[2].NetNS != 2 || js[0].Hops[2].T != int64(ms) {
+			t.Errorf("point %d: %d journeys, %s: %+v", point, len(js), stages(&js[0]), js[0].Hops)
+		}
+	}
+	o.IsLocal = func(uint32, netip.Addr) bool { return true }
+	js := play(o, ev(1, tracer.PointRX, 1, "eth0", "phys"), ev(2, tracer.PointConsume, 2, "eth0", "veth"))
+	if len(js) != 1 || stages(&js[0]) != "device-rx socket = delivered" || js[0].Hops[1].NetNS != 2 {
+		t.Errorf("redirected into a pod: %s", stages(&js[0]))
 	}
 }
 
@@ -426,5 +449,45 @@ func TestErrorAboutAPacketChangesNothing(t *testing.T) {
 	js := play(Options{}, ev(1, tracer.PointRX, 2, "cni0", "bridge"), sent, dropped2(3, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_forward"))
 	if got := stages(&js[0]); got != "bridge drop = rejected" || js[0].Hops[1].ICMP != "port unreachable" {
 		t.Errorf("%s, ICMP %q", got, js[0].Hops[1].ICMP)
+	}
+}
+
+// Topology: a node that masquerades a ping. Action: the answer comes with another id and the node's address; the kernel writes the address first,
+// then the id. Expectation: one translation, not three; the answer's end behind the raw socket is no drop.
+func TestPingThroughMasquerade(t *testing.T) {
+	echo := func(at uint64, point tracer.Point, netns uint32, dst netip.Addr, id uint16) tracer.Event {
+		e := ev(at, point, netns, "eth0", "veth")
+		e.Dir, e.CTInfo, e.TCPFlags, e.Seq = tracer.DirReply, ctIsReply, 0, 1
+		e.Tuple = tracer.Tuple{Src: server, Dst: dst, Sport: id, Dport: id, Proto: tracer.ProtoICMP}
+		return e
+	}
+	node := netip.MustParseAddr("192.168.50.1")
+	end := echo(5, tracer.PointDrop, 1, pod, 159)
+	end.Location, end.Reason = "icmp_rcv", "NO_SOCKET"
+	js := play(Options{IsLocal: func(uint32, netip.Addr) bool { return true }}, echo(1, tracer.PointRX, 2, node, 42895), echo(2, tracer.PointTX, 2, pod, 42895), echo(3, tracer.PointTX, 2, pod, 159),
+		echo(4, tracer.PointRX, 1, pod, 159), end)
+	if len(js) != 1 || stages(&js[0]) != "device-rx nat device-tx device-tx device-rx socket = delivered" {
+		t.Fatalf("%d journeys, %s", len(js), stages(&js[0]))
+	}
+	moved := echo(2, tracer.PointTX, 2, pod, 42895)
+	js = play(Options{}, echo(1, tracer.PointRX, 2, node, 42895), called(2, "nf_nat_manip_pkt", func(e *tracer.Event) {
+		e.Dir, e.CTInfo, e.Tuple = tracer.DirReply, ctIsReply, moved.Tuple
+	}), echo(3, tracer.PointTX, 2, pod, 159))
+	if got := stages(&js[0]); got != "device-rx nat device-tx = left-node" {
+		t.Fatal(got)
+	}
+	for _, h := range js[0].Hops {
+		if h.NAT != nil && (h.NAT.Type != "snat" || !h.NAT.Undo || h.NAT.From != "192.168.50.1:42895" || h.NAT.To != "10.244.1.10:159") {
+			t.Errorf("%+v", *h.NAT)
+		}
+	}
+	end.Reason = ""
+	if !afterlife(&end) {
+		t.Error("a kernel without reasons: the answer's end is a drop")
+	}
+	request := echo(1, tracer.PointDrop, 1, pod, 159)
+	request.Location, request.Reason, request.ICMPType = "icmp_rcv", "NO_SOCKET", 8
+	if afterlife(&request) {
+		t.Error("a request that nobody takes is a drop")
 	}
 }

@@ -77,6 +77,13 @@ func (f *flight) nat(a *Assembler, e *tracer.Event) {
 		f.add(h)
 	}
 	now := f.tuple
+	if e.Tuple.Proto == tracer.ProtoICMP { // the id stands for both ports, and goes with the address that is translated
+		if e.Tuple.Src == now.Src && e.Tuple.Dst == now.Dst {
+			f.otherID(e)
+			return
+		}
+		now.Sport, now.Dport = e.Tuple.Sport, e.Tuple.Dport
+	}
 	if e.Tuple.Dst != now.Dst || e.Tuple.Dport != now.Dport {
 		to := now
 		to.Dst, to.Dport = e.Tuple.Dst, e.Tuple.Dport
@@ -89,6 +96,22 @@ func (f *flight) nat(a *Assembler, e *tracer.Event) {
 	f.tuple = e.Tuple
 	f.local = false
 	f.pend.nat, f.pend.natType, f.pend.natRules = nil, "", nil
+}
+
+// otherID completes the translation that was seen last: the kernel writes the address first and the id behind it.
+func (f *flight) otherID(e *tracer.Event) {
+	f.tuple = e.Tuple
+	h := f.lastHop()
+	if h == nil || h.NAT == nil {
+		return
+	}
+	t := tupleOf(&e.Tuple)
+	h.Tuple = &t
+	side := source
+	if (h.NAT.Type == "dnat" || h.NAT.Type == "redirect") != h.NAT.Undo {
+		side = destination
+	}
+	h.NAT.To = side(e.Tuple)
 }
 
 // by names the function that a step was seen in.

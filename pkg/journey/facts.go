@@ -15,6 +15,7 @@ const (
 	flagFIN = 1
 	flagSYN = 2
 	flagRST = 4
+	flagACK = 16
 )
 
 // enum ip_conntrack_info and ip_conntrack_status (include/uapi/linux/netfilter/nf_conntrack_common.h).
@@ -220,7 +221,14 @@ var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": tru
 // afterlife are frees through kfree_skb of what had arrived, whatever the packet: a raw socket's copy of a ping's answer, what a closed
 // socket had in its queues. Reasons by name, because numbers move.
 func afterlife(e *tracer.Event) bool {
-	return (e.Reason == "NO_SOCKET" && e.Location == "ping_rcv") || e.Reason == "QUEUE_PURGE"
+	return ((e.Reason == "NO_SOCKET" || e.Reason == "" || e.Reason == "NOT_SPECIFIED") && echoed(e)) || e.Reason == "QUEUE_PURGE" || (e.Reason == "" && e.Location == "sk_stream_kill_queues")
+}
+
+// echoed is the place where a ping's answer ends behind the raw sockets, which have their copies: icmp_rcv or ping_rcv itself frees what no
+// ping socket wants (net/ipv4/icmp.c, net/ipv4/ping.c, net/ipv6/icmp.c).
+func echoed(e *tracer.Event) bool {
+	const reply, reply6 = 0, 129 // RFC 792, RFC 4443
+	return e.Location == "ping_rcv" || (e.Location == "icmp_rcv" && e.ICMPType == reply) || (e.Location == "icmpv6_rcv" && e.ICMPType == reply6)
 }
 
 // noise reports whether a drop is the end of a packet that had reached its socket.
@@ -233,6 +241,9 @@ func (f *flight) noise(e *tracer.Event) bool {
 	}
 	switch e.Reason {
 	case "TCP_OLD_DATA", "TCP_OLD_SEQUENCE", "TCP_OLD_ACK", "TCP_RESET", "TCP_OFOMERGE", "TCP_CLOSE", "SOCKET_DESTROYED":
+		return true
+	}
+	if strings.Contains(e.Reason, "PAWS") && e.Payload == 0 && e.TCPFlags == flagACK { // overtaken by one with a newer timestamp, which says all that it says
 		return true
 	}
 	usual := e.Reason == "NOT_SPECIFIED" || (e.Reason == "" && f.heard)

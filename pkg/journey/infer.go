@@ -4,6 +4,8 @@ package journey
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/tracer"
@@ -35,13 +37,22 @@ func (f *flight) explain(h *Hop) {
 
 // infer gives a drop the reason that newer kernels give there, where this kernel gave none (5.10 has none at all, newer ones lack some).
 func (f *flight) infer(h *Hop) {
-	if h.Reason != "" && h.Reason != "NOT_SPECIFIED" {
+	if h.Reason != "" && h.Reason != "NOT_SPECIFIED" && !nameless(h.Reason) {
 		return
 	}
 	reason := f.inferred(h)
 	if reason != "" {
 		h.Reason = Inferred + reason
 	}
+}
+
+// nameless is a reason that the kernel gave as a number only ("0:140"): queueing disciplines of 7.x free segments whose reason nobody set
+// (net/sched/sch_generic.c, __tcf_kfree_skb_list).
+func nameless(reason string) bool {
+	a, b, ok := strings.Cut(reason, ":")
+	_, err := strconv.ParseUint(a, 10, 16)
+	_, err2 := strconv.ParseUint(b, 10, 16)
+	return ok && err == nil && err2 == nil
 }
 
 func (f *flight) inferred(h *Hop) string {
@@ -59,6 +70,10 @@ func (f *flight) inferred(h *Hop) string {
 		return "IP_INADDRERRORS"
 	case h.Step == "fdb-miss":
 		return "NO_TX_TARGET"
+	case f.icmp == "fragmentation needed", f.icmp == "packet too big":
+		return "PKT_TOO_BIG"
+	case strings.HasSuffix(h.Location, "_enqueue"), (strings.HasPrefix(h.Location, "kfree_skb_list") || strings.HasSuffix(h.Location, "tcf_kfree_skb_list")) && slices.Contains(h.Stack[:min(len(h.Stack), 3)], "__dev_queue_xmit"):
+		return "QDISC_DROP" // a queueing discipline's own function, or what it left on the list of __dev_xmit_skb
 	case h.Reason == "" && f.flags&flagRST == 0 && (h.Location == "tcp_v4_rcv" || h.Location == "tcp_v6_rcv"), f.icmp == "port unreachable" && strings.Contains(h.Location, "udp"):
 		return "NO_SOCKET" // kernels without reasons: nearly always
 	}
@@ -67,6 +82,34 @@ func (f *flight) inferred(h *Hop) string {
 	}
 	return inferredByPlace[h.Location]
 }
+
+// InferReason is the reason of a drop of which only the place is known: the kernel's own where it gave one, else the one that newer kernels give
+// at this place, marked with Inferred, else what the kernel said. The call stack, innermost first, may be nil.
+func InferReason(reason, location string, stack []string) string {
+	if reason != "" && reason != "NOT_SPECIFIED" {
+		return reason
+	}
+	switch {
+	case inNetfilter[location] || hookOf(stack, reason, location) != "":
+		return Inferred + "NETFILTER_DROP"
+	case inferredByPlace[location] != "":
+		return Inferred + inferredByPlace[location]
+	case reason == "" && (location == "tcp_v4_rcv" || location == "tcp_v6_rcv" || location == "__udp4_lib_rcv" || location == "__udp6_lib_rcv"):
+		return Inferred + "NO_SOCKET"
+	}
+	return reason
+}
+
+// PacketOf is the packet of an event.
+func PacketOf(e *tracer.Event) Packet { return packetOf(e) }
+
+// HookOf reads from a drop's call stack in which netfilter hook it was; "" when it was no hook that dropped.
+func HookOf(stack []string, reason, location string) string {
+	return hookOf(dropStack(stack, location), strings.TrimPrefix(reason, Inferred), location)
+}
+
+// DropStack is a drop's call stack without the tracing machinery on top.
+func DropStack(stack []string, location string) []string { return dropStack(stack, location) }
 
 // inferredByStep are functions that drop for that reason when the given one was the last that the packet came to.
 var inferredByStep = map[tracer.Role]map[string]string{
@@ -77,8 +120,11 @@ var inferredByStep = map[tracer.Role]map[string]string{
 // inferredByPlace are functions that drop for one reason only.
 var inferredByPlace = map[string]string{
 	"neigh_invalidate": "NEIGH_FAILED", "arp_error_report": "NEIGH_FAILED", "ndisc_error_report": "NEIGH_FAILED",
+	"__neigh_event_send": "NEIGH_QUEUEFULL",
 	"sk_filter_trim_cap": "SOCKET_FILTER", "__sock_queue_rcv_skb": "SOCKET_RCVBUFF", "__udp_enqueue_schedule_skb": "SOCKET_RCVBUFF", "enqueue_to_backlog": "CPU_BACKLOG",
-	"ip6_pkt_drop": "IP_INNOROUTES",
+	"ip6_pkt_drop": "IP_INNOROUTES", "netif_receive_generic_xdp": "XDP", "do_xdp_generic": "XDP",
+	"vxlan_rcv": "VXLAN_VNI_NOT_FOUND", // or a malformed header, which takes somebody to forge it
+	"ip_expire": "FRAG_REASM_TIMEOUT", "ip6frag_expire_frag_queue": "FRAG_REASM_TIMEOUT",
 }
 
 func (f *flight) lastRouteError() bool {

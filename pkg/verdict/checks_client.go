@@ -14,7 +14,7 @@ import (
 
 func init() {
 	register(check{name: "pod-default-route-missing", flow: podDefaultRouteMissing})
-	register(check{name: "client-ports-exhausted", flow: clientPortsExhausted})
+	register(check{name: "client-ports-exhausted", unsent: clientPortsExhausted})
 }
 
 // The system's words for what connect() returns when no packet was made (errno ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE).

@@ -5,6 +5,7 @@ package verdict
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 )
@@ -19,7 +20,8 @@ func init() {
 
 // conntrackFull: no entry could be made because the table is full, and none could go (net/netfilter/nf_conntrack_core.c, early_drop).
 func conntrackFull(d *dropAt) *Finding {
-	if d.h.Step != "conntrack-full" {
+	byState := d.h.Step != "conntrack-full" // the kernel's own step is missing, what it left is not
+	if byState && !(noEntry(d) && tableFull(d)) {
 		return nil
 	}
 	f := &Finding{Layer: Service, Cause: "conntrack-full", Confidence: Confirmed,
@@ -27,10 +29,32 @@ func conntrackFull(d *dropAt) *Finding {
 		Evidence: []string{"the kernel looked for an entry to drop and found none, then dropped the packet"},
 		Fix: []string{in(d.h, "conntrack -C; sysctl net.netfilter.nf_conntrack_max; raise the maximum"),
 			in(d.h, "conntrack -L | awk '{print $5}' | sort | uniq -c | sort -n | tail shows who holds the entries")}}
+	if byState {
+		f.Confidence, f.Evidence = Likely, []string{"connection tracking made no entry for the packet, and it was dropped"}
+	}
 	if d.ns != nil && d.ns.Sysctls["net.netfilter.nf_conntrack_max"] != "" {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s of %s entries are used", d.ns.Sysctls["net.netfilter.nf_conntrack_count"], d.ns.Sysctls["net.netfilter.nf_conntrack_max"]))
 	}
 	return f
+}
+
+// noEntry tells whether a netfilter hook dropped a packet that connection tracking has no entry for, which is what INVALID means.
+func noEntry(d *dropAt) bool {
+	ct := d.conntrack()
+	return d.h.Hook != "" && d.h.Outer == nil && ct != nil && ct.CT != nil && ct.CT.State == "INVALID"
+}
+
+// tableFull tells whether the namespace uses as many conntrack entries as it may.
+func tableFull(d *dropAt) bool {
+	if d.ns == nil {
+		return false
+	}
+	used, err := strconv.Atoi(d.ns.Sysctls["net.netfilter.nf_conntrack_count"])
+	if err != nil {
+		return false
+	}
+	most, err := strconv.Atoi(d.ns.Sysctls["net.netfilter.nf_conntrack_max"])
+	return err == nil && most > 0 && used >= most
 }
 
 // Bits of a conntrack entry's status, as the journey names them.
@@ -75,16 +99,17 @@ func has(all []string, one string) bool {
 
 // conntrackInvalid: connection tracking cannot place the packet and a rule drops what it cannot place; kube-proxy has such a rule.
 func conntrackInvalid(d *dropAt) *Finding {
-	ct := d.conntrack()
-	if d.h.Hook == "" || ct == nil || ct.CT == nil || ct.CT.State != "INVALID" || d.h.Outer != nil {
+	if !noEntry(d) || tableFull(d) {
 		return nil
 	}
+	ct := d.conntrack()
 	f := &Finding{Layer: Service, Cause: "conntrack-invalid", Confidence: Likely,
 		Summary:  fmt.Sprintf("conntrack on %s calls %s INVALID, and a rule in %s drops it", place(d.h), d.packetName(), d.h.Hook),
 		Evidence: lines("conntrack knows no connection to which the packet could belong", why(ct), ruleEvidence(d.h.Rule)),
 		Fix: []string{in(d.h, "does the other direction pass another node or skip conntrack (asymmetric route, NOTRACK)? conntrack -L; conntrack -S: invalid"),
 			in(d.h, "out of window: sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1")}}
-	if ct.Func != "" {
+	// no entry is also what a full table leaves: the kernel's words, or the rule that drops what is INVALID, tell them apart
+	if ct.Func != "" && (ct.Why != "" || d.h.Rule != nil) {
 		f.Confidence = Confirmed
 	}
 	return f

@@ -13,6 +13,7 @@ import (
 
 func init() {
 	register(check{name: "qdisc-drop", drop: qdiscDrop})
+	register(check{name: "timestamps-counted", flow: timestampsCounted, silences: []string{"application-stuck", "zero-window"}})
 	register(check{name: "xdp-program-drop", drop: xdpProgramDrop})
 	register(check{name: "checksum", drop: badChecksum})
 	register(check{name: "timestamps-rejected", drop: timestampsRejected})
@@ -109,11 +110,49 @@ func timestampsRejected(d *dropAt) *Finding {
 		Summary: fmt.Sprintf("%s drops %s: its TCP timestamp is older than the one before it", place(d.h), d.packetName()),
 		Fix: []string{"several clients share one address and port (NAT in front of the node), or a device on the way rewrites timestamps",
 			in(d.h, "nstat -az TcpExtPAWSEstab; as a workaround sysctl -w net.ipv4.tcp_timestamps=0 on the client's side; net.ipv4.tcp_tw_recycle must be 0 on old kernels")}}
-	if n, ok := d.grew("TcpExt.PAWSEstab"); ok && n > 0 {
+	if n, ok := d.grew("TcpExt.PAWSEstab"); ok && n > 1 {
 		f.Confidence = Confirmed
 		f.Evidence = []string{fmt.Sprintf("state: TcpExtPAWSEstab grew by %d %s", n, on(d.h))}
 	}
 	return f
+}
+
+// overtaken reports whether the only segment that PAWS dropped is this one: another packet of the connection was faster (two CPUs, two
+// links). A clock that goes back drops every retransmission too.
+func (in *Input) overtaken(j *journey.Journey) bool {
+	others := 0
+	for i := range in.Journeys {
+		o := &in.Journeys[i]
+		if k := o.DropHop(); k >= 0 && strings.Contains(o.Hops[k].Reason, "PAWS") {
+			others++
+		}
+	}
+	k := j.DropHop()
+	if others != 1 || !strings.Contains(j.Hops[k].Reason, "PAWS") {
+		return false
+	}
+	d := &dropAt{in: in, j: j, i: k, h: &j.Hops[k]}
+	n, ok := d.grew("TcpExt.PAWSEstab")
+	return !ok || n < 2
+}
+
+// timestampsCounted: the same where the kernel tells it by its counter only: before 5.17, tcp_drop frees without a tracepoint
+// (net/ipv4/tcp_input.c).
+func timestampsCounted(input *Input) *Finding {
+	r := input.receiver()
+	if r == nil || input.answered() {
+		return nil
+	}
+	n := r.grew(input, "TcpExt.PAWSEstab")
+	if n < 2 {
+		return nil // see overtaken
+	}
+	h := r.hop()
+	return &Finding{Outcome: Dropped, Layer: Service, Cause: "timestamps-rejected", Confidence: Likely, Journey: r.j.ID, Hop: r.i,
+		Summary:  fmt.Sprintf("%s drops segments whose TCP timestamp is older than the one before it", place(h)),
+		Evidence: []string{fmt.Sprintf("state: TcpExtPAWSEstab grew by %d %s; this kernel drops such segments where no point sees it", n, on(h))},
+		Fix: []string{"several clients share one address and port (NAT in front of the node), or a device on the way rewrites timestamps",
+			in(h, "nstat -az TcpExtPAWSEstab; as a workaround sysctl -w net.ipv4.tcp_timestamps=0 on the client's side; net.ipv4.tcp_tw_recycle must be 0 on old kernels")}}
 }
 
 // egressNotMasqueraded: a packet leaves the node, and the cluster, with a pod's address as its source; nobody out there can answer.

@@ -64,3 +64,32 @@ func TestDeviceChecks(t *testing.T) {
 		{"to a pod elsewhere", Input{Journeys: left(server, outside), Probe: timeout, Name: named}, nil, "lost underlay left-node inconclusive", ""},
 	})
 }
+
+// Kernels before 5.17 give no reasons, and at these places there are several: what was counted there tells, or the reason stays open.
+func TestReasonsFromCounters(t *testing.T) {
+	outer := &journey.Tuple{Src: otherIP, Sport: 50000, Dst: nodeIP, Dport: 8472}
+	pod := func(location, reason string) journey.Hop {
+		return journey.Hop{Location: location, Reason: reason, Where: inPod(), NetNS: podNS, Node: "node1"}
+	}
+	udp := func(h journey.Hop) []journey.Journey {
+		js := lostAt(h)
+		js[0].Packet.Proto = "udp"
+		return js
+	}
+	socketless := pod("tcp_v4_rcv", journey.Inferred+"NO_SOCKET")
+	socketless.Verdict = "reject"
+	told := pod("__udp4_lib_rcv", "")
+	told.ICMP = "port unreachable"
+	ingress := func(s *netstate.Snapshot) { s.Namespaces[0].Links[0].Ingress = true }
+	first := state().Namespaces[0].Links[0].Name
+	judgeAll(t, []judged{
+		{"a wrong TCP checksum", Input{Journeys: lostAt(socketless)}, grown(1, "Tcp.InCsumErrors"), "dropped underlay inner-checksum-broken confirmed", "inferred from what was counted there: TCP_CSUM"},
+		{"no socket", Input{Journeys: lostAt(socketless)}, nil, "rejected application not-listening confirmed", ""},
+		{"the kernel's own word stands", Input{Journeys: lostAt(pod("tcp_v4_rcv", "NO_SOCKET"))}, grown(1, "Tcp.InCsumErrors"), "rejected application not-listening confirmed", ""},
+		{"a full buffer", Input{Journeys: udp(pod("udp_queue_rcv_one_skb", ""))}, grown(1, "Udp.RcvbufErrors"), "dropped application socket-buffer-full confirmed", "UdpRcvbufErrors grew by 3"},
+		{"a wrong checksum of the tunnel", Input{Journeys: lostAt(journey.Hop{Location: "__udp4_lib_rcv", Outer: outer, Dev: "eth0"})}, grown(0, "Udp.InCsumErrors"), "dropped underlay tunnel-checksum-offload confirmed", "UdpInCsumErrors grew by 3"},
+		{"an answer tells that there is no socket", Input{Journeys: udp(told)}, grown(1, "Udp.InCsumErrors"), "dropped application socket-drop likely", ""},
+		{"a tc program", Input{Journeys: lostAt(journey.Hop{Location: "__netif_receive_skb_core", Dev: first})}, ingress, "dropped pod-network tc-program-drop likely", "ingress"},
+		{"no place for tc programs", Input{Journeys: lostAt(journey.Hop{Location: "__netif_receive_skb_core", Dev: first})}, nil, "dropped pod-network packet-drop likely", ""},
+	})
+}

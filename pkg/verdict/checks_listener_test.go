@@ -50,6 +50,7 @@ func TestListenerChecks(t *testing.T) {
 		{"SYN drops of another time", Input{Journeys: open, Probe: sent}, grown(1, "TcpExt.ListenDrops"), "delivered application application-stuck likely", ""},
 		{"window", Input{Journeys: open, Probe: sent}, both(grown(1, "TcpExt.TCPToZeroWindowAdv"), queue(1, 4)), "delivered application zero-window confirmed", "closed its window 3 times"},
 		{"window of an accepted connection", Input{Journeys: open, Probe: sent}, grown(1, "TcpExt.TCPToZeroWindowAdv"), "delivered application zero-window likely", ""},
+		{"timestamps where no point sees the drop", Input{Journeys: open, Probe: sent}, grown(1, "TcpExt.PAWSEstab"), "dropped service timestamps-rejected likely", "TcpExtPAWSEstab grew by 3"},
 		{"stuck before accept", Input{Journeys: open, Probe: sent}, queue(1, 4), "delivered application application-stuck confirmed", "1 connections wait to be accepted"},
 		{"stuck after accept", Input{Journeys: open, Probe: sent}, nil, "delivered application application-stuck likely", "T is stopped"},
 		{"the data did not arrive", Input{Journeys: ack, Probe: sent}, nil, "delivered application no-answer inconclusive", ""},
@@ -78,6 +79,7 @@ func TestClientChecks(t *testing.T) {
 		{"a packet was made", Input{Flow: self, Probe: refusedBy(networkUnreachable), Journeys: []journey.Journey{goneAt(1, 60)}}, nil, "lost underlay tunnel-lost-in-fabric likely", ""},
 		{"no port", Input{Flow: self, Probe: refusedBy(noAddress)}, ports(2), "unseen application client-ports-exhausted confirmed", "has 2 ports, and 2 TCP sockets"},
 		{"no port, by bind", Input{Flow: self, Probe: refusedBy(addressInUse)}, ports(2), "unseen application client-ports-exhausted confirmed", "TIME-WAIT"},
+		{"no port, and an earlier connection's end is dropped", Input{Flow: self, Probe: refusedBy(noAddress), Journeys: lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET"})}, ports(2), "unseen application client-ports-exhausted confirmed", "has 2 ports"},
 		{"no port then", Input{Flow: self, Probe: refusedBy(noAddress)}, ports(1), "unseen application client-ports-exhausted likely", ""},
 		{"a port that was asked for", Input{Flow: Flow{Src: server.String(), Dst: client.String(), Sport: 7}, Probe: refusedBy(addressInUse)}, ports(2), "unseen   inconclusive", ""},
 	})

@@ -16,12 +16,21 @@ func init() {
 // neighbourFailed: nobody answered ARP or ND for the next hop. Which fault that is depends on the device: the underlay's, the tunnel's or
 // the one to the pods.
 func neighbourFailed(d *dropAt) *Finding {
-	if d.reason() != "NEIGH_FAILED" && d.h.Location != "neigh_invalidate" && d.h.Location != "arp_error_report" {
+	full := d.reason() == "NEIGH_QUEUEFULL"
+	if !full && d.reason() != "NEIGH_FAILED" && d.h.Location != "neigh_invalidate" && d.h.Location != "arp_error_report" && d.h.Location != "__neigh_event_send" {
 		return nil
 	}
 	dst := d.tuple().Dst
 	f := &Finding{Layer: PodNetwork, Cause: "neighbour-drop", Confidence: Likely}
+	if full {
+		f.Evidence = append(f.Evidence, "kernel: another packet took its place in the queue of those that wait for the neighbour's answer")
+	}
 	switch {
+	case full && d.answers():
+		f.Cause = "neighbour-queue-full"
+		f.Summary = fmt.Sprintf("more packets waited on %s for the MAC address of %s than the queue takes; it has answered meanwhile", place(d.h), d.nextHop())
+		f.Fix = []string{in(d.h, "sysctl net.ipv4.neigh."+d.h.Dev+".unres_qlen_bytes; ip -s neigh show dev "+d.h.Dev)}
+		return f
 	case d.h.Outer != nil:
 		f.Layer, f.Cause = Underlay, "underlay-neighbour-failed"
 		f.Summary = fmt.Sprintf("%s cannot reach the other node %s: it does not answer ARP", place(d.h), d.who(d.h.Outer.Dst, 0))
@@ -53,6 +62,15 @@ func (d *dropAt) stateAgrees(f *Finding) {
 	}
 }
 
+// answers reports whether the neighbour table has an answer of the next hop.
+func (d *dropAt) answers() bool {
+	if d.ns == nil {
+		return false
+	}
+	n, ok := d.ns.Neigh(d.h.Dev, d.nextHop())
+	return ok && n.MAC != "" && n.State != "FAILED" && n.State != "INCOMPLETE"
+}
+
 // podSilent: the node asked for a pod's MAC address in vain. The snapshot says why.
 func podSilent(d *dropAt, f *Finding, dst netip.Addr) {
 	f.Cause = "pod-link-down"
@@ -64,9 +82,9 @@ func podSilent(d *dropAt, f *Finding, dst netip.Addr) {
 	}
 	owners := s.OwnersOf(dst)
 	if len(owners) == 0 {
-		if nat := d.translated(); nat != nil {
+		if d.translated() != nil || d.translatedUnseen() {
 			f.Layer, f.Cause = Service, "stale-endpoint"
-			f.Summary = fmt.Sprintf("the Service's endpoint %s does not exist any more: no namespace here has its address", nat.NAT.To)
+			f.Summary = fmt.Sprintf("the Service's endpoint %s does not exist any more: no namespace here has its address", netip.AddrPortFrom(dst, d.tuple().Dport))
 			f.Fix = []string{"kubectl get endpointslices -A | grep " + dst.String() + "; is kube-proxy running and in time on " + place(d.h) + "?"}
 			d.stateAgrees(f)
 		}

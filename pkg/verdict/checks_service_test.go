@@ -84,7 +84,7 @@ func TestPeerChecks(t *testing.T) {
 		{"two have the address", Input{Journeys: lostAt(closed)}, func(s *netstate.Snapshot) {
 			s.Namespaces[0].Links[1].Addrs = append(s.Namespaces[0].Links[1].Addrs, netip.PrefixFrom(server, 32))
 		}, "rejected pod-network pod-ip-conflict confirmed", "2 namespaces of node1"},
-		{"one has the address", Input{Journeys: lostAt(closed)}, nil, "rejected application not-listening confirmed", ""},
+		{"one has the address", Input{Flow: Flow{Proto: "tcp", Src: client.String(), Dst: server.String(), Dport: 8080}, Journeys: lostAt(closed)}, nil, "rejected application not-listening confirmed", ""},
 		{"the neighbour table agrees", Input{Journeys: lostAt(silent)}, failed("eth0", otherIP), "dropped underlay underlay-neighbour-failed confirmed", "on eth0 is FAILED"},
 		{"the neighbour table has an answer", Input{Journeys: lostAt(silent)}, nil, "dropped underlay underlay-neighbour-failed likely", ""},
 	})

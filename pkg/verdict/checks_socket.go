@@ -4,7 +4,6 @@ package verdict
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -69,7 +68,7 @@ func noSocket(d *dropAt) *Finding {
 		}
 		if s.Local.Addr().IsLoopback() {
 			f.Cause = "listens-on-localhost"
-			f.Summary = fmt.Sprintf("the application in %s listens on %s only, not on the pod's address", place(d.h), s.Local)
+			f.Summary = fmt.Sprintf("the application in %s listens on %s only, not on the pod's address", place(d.h), s.Port())
 			f.Fix = []string{"make the application listen on 0.0.0.0 (or ::)"}
 			return f
 		}
@@ -78,6 +77,12 @@ func noSocket(d *dropAt) *Finding {
 	if nat := d.translated(); nat != nil && f.Confidence == Confirmed {
 		f.Layer, f.Cause = Service, "wrong-target-port"
 		f.Summary = fmt.Sprintf("the Service sends %s to %s, where nothing listens", nat.NAT.From, nat.NAT.To)
+		f.Fix = []string{"compare the Service's targetPort with the ports that the application listens on"}
+		return f
+	}
+	if d.translatedUnseen() { // the event of the translation is missing, its result is here
+		f.Layer, f.Cause, f.Confidence = Service, "wrong-target-port", Likely
+		f.Summary = fmt.Sprintf("what was sent to %s came to %s, where nothing listens", d.in.flowDst(), port)
 		f.Fix = []string{"compare the Service's targetPort with the ports that the application listens on"}
 	}
 	return f
@@ -102,14 +107,11 @@ func replyWithoutSocket(d *dropAt) *Finding {
 	return f
 }
 
-// portList lists ports with the addresses that are not "any".
+// portList lists ports with the addresses that are not "any", and whose they are.
 func portList(all []netstate.Socket) string {
 	var out []string
 	for _, s := range all {
-		p := fmt.Sprint(s.Local.Port())
-		if a := s.Local.Addr(); a != netip.IPv4Unspecified() && a != netip.IPv6Unspecified() {
-			p = s.Local.String()
-		}
+		p := s.Port()
 		if !slices.Contains(out, p) && len(out) < 16 {
 			out = append(out, p)
 		}

@@ -18,6 +18,7 @@ type check struct {
 	drop     func(*dropAt) *Finding // judges one drop
 	flow     func(*Input) *Finding  // judges what did not happen
 	answered func(*Input) *Finding  // judges what an answer cost
+	unsent   func(*Input) *Finding  // judges why the probe could not send anything: what was seen then is another connection's
 	silences []string               // checks that say less about the same drop
 }
 
@@ -54,7 +55,42 @@ type dropAt struct {
 func (d *dropAt) tuple() journey.Tuple { return d.j.TupleAt(d.i) }
 
 // reason is the kernel's reason, or the one that was inferred where it gave none.
-func (d *dropAt) reason() string { return strings.TrimPrefix(d.h.Reason, journey.Inferred) }
+// reason is why the kernel dropped: its own word, or what the place tells, or where one place has several reasons what was counted there.
+func (d *dropAt) reason() string {
+	word, inferred := strings.CutPrefix(d.h.Reason, journey.Inferred)
+	if inferred || word == "" || word == "NOT_SPECIFIED" {
+		if counted := d.counted(); counted != "" {
+			return counted
+		}
+	}
+	return word
+}
+
+// counted tells the reason of a drop at a place that has several from the counters that go with them: net/ipv4/tcp_ipv4.c (tcp_v4_rcv) and
+// net/ipv4/udp.c (__udp4_lib_rcv, udp_queue_rcv_one_skb) free for a wrong checksum and for want of a socket or of room in its buffer alike;
+// __netif_receive_skb_core (net/core/dev.c) frees what a tc program dropped, into which kernels before 5.16 allow no look.
+func (d *dropAt) counted() string {
+	grew := func(counter string) bool { n, ok := d.grew(counter); return ok && n > 0 }
+	switch d.h.Location {
+	case "tcp_v4_rcv", "tcp_v6_rcv":
+		if d.j.Packet.Proto == "tcp" && d.h.Outer == nil && grew("Tcp.InCsumErrors") {
+			return "TCP_CSUM"
+		}
+	case "__udp4_lib_rcv", "__udp6_lib_rcv", "udp_queue_rcv_one_skb", "udpv6_queue_rcv_one_skb", "udp_queue_rcv_skb", "udpv6_queue_rcv_skb":
+		switch {
+		case d.h.ICMP != "":
+		case grew("Udp.InCsumErrors"):
+			return "UDP_CSUM"
+		case grew("Udp.RcvbufErrors"):
+			return "SOCKET_RCVBUFF"
+		}
+	case "__netif_receive_skb_core", "sch_handle_ingress":
+		if l := d.ns.Link(d.h.Dev); l != nil && l.Ingress {
+			return "TC_INGRESS"
+		}
+	}
+	return ""
+}
 
 // conntrack is the last step of connection tracking in the namespace of the drop, nil when none was seen.
 func (d *dropAt) conntrack() *journey.Hop {
@@ -77,6 +113,13 @@ func (d *dropAt) translated() *journey.Hop {
 		}
 	}
 	return nil
+}
+
+// translatedUnseen reports whether a request has another destination than the flow that it belongs to, and no hop shows who changed it.
+func (d *dropAt) translatedUnseen() bool {
+	t := d.tuple()
+	return d.j.Direction == journey.Request && d.h.Outer == nil && d.translated() == nil && d.in.Flow.Dst != "" && d.in.Flow.Dport != 0 &&
+		(t.Dst.String() != d.in.Flow.Dst || t.Dport != d.in.Flow.Dport)
 }
 
 // lastRoute is the last route that was looked up for the packet in the namespace of the drop.
@@ -105,15 +148,20 @@ func (in *Input) snapshot() *netstate.Snapshot {
 
 // Judge makes the verdict of a run.
 func Judge(in *Input) Verdict {
-	drops := dropFindings(in)
+	drops, harmless := dropFindings(in)
 	var findings []Finding
+	unsent := unsentFinding(in)
 	switch {
+	case unsent != nil:
+		findings = append([]Finding{*unsent}, drops...)
 	case in.answered():
 		findings = append(answeredFindings(in), drops...)
 	case in.hole() != nil && !in.largeDropped():
 		if findings = append(flowFindings(in), drops...); len(findings) == 0 {
 			findings = []Finding{undropped(in)}
 		}
+	case harmless:
+		findings = append(flowFindings(in), drops...)
 	case len(drops) > 0:
 		findings = drops
 	default:
@@ -172,8 +220,9 @@ func (in *Input) madeGood(j *journey.Journey) bool {
 }
 
 // dropFindings judges every drop of the flow, in the order in which they happened; a cause that repeats is one finding. Drops that did no
-// harm, because the same data arrived in another packet, are told after the others, and those of ICMP errors last.
-func dropFindings(in *Input) []Finding {
+// harm, because the same data arrived in another packet or a faster one overtook it, are told after the others, and those of ICMP errors
+// last. onlyHarmless says that none of them can be what stopped the flow.
+func dropFindings(in *Input) (all []Finding, onlyHarmless bool) {
 	var own, harmless, related []Finding
 	for k := range in.Journeys {
 		j := &in.Journeys[k]
@@ -187,13 +236,13 @@ func dropFindings(in *Input) []Finding {
 		switch {
 		case j.Direction == journey.Related:
 			related = merge(related, f)
-		case in.madeGood(j) || in.passable(j):
+		case in.madeGood(j) || in.passable(j) || in.overtaken(j):
 			harmless = merge(harmless, f)
 		default:
 			own = merge(own, f)
 		}
 	}
-	return slices.Concat(own, harmless, related)
+	return slices.Concat(own, harmless, related), len(own) == 0 && len(harmless) > 0
 }
 
 func judgeDrop(d *dropAt) Finding {
@@ -225,14 +274,18 @@ func complete(d *dropAt, f Finding) Finding {
 	f.Journey, f.Hop = d.j.ID, d.i
 	if f.Outcome == "" {
 		f.Outcome = Dropped
-		if d.h.Verdict == "reject" {
+		if d.h.Verdict == "reject" && (d.h.Reason != journey.Inferred+"NO_SOCKET" || d.reason() == "NO_SOCKET") {
 			f.Outcome = Rejected
 		}
 	}
 	if d.h.Ref != nil {
 		f.Refs = append(f.Refs, *d.h.Ref)
 	}
-	f.Evidence = append([]string{dropEvidence(d)}, f.Evidence...)
+	said := []string{dropEvidence(d)}
+	if r := d.reason(); r != strings.TrimPrefix(d.h.Reason, journey.Inferred) {
+		said = append(said, "the reason is inferred from what was counted there: "+r)
+	}
+	f.Evidence = append(said, f.Evidence...)
 	return f
 }
 
@@ -261,6 +314,17 @@ func answeredFindings(in *Input) []Finding {
 		}
 	}
 	return []Finding{good}
+}
+
+func unsentFinding(in *Input) *Finding {
+	for _, n := range names() {
+		if c := checks[n]; c.unsent != nil {
+			if f := c.unsent(in); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
 }
 
 func flowFindings(in *Input) []Finding {

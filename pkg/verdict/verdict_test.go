@@ -150,6 +150,11 @@ func TestDiagnoses(t *testing.T) {
 		{"the pod is silent", lostAt(journey.Hop{Location: "neigh_invalidate", Reason: "NEIGH_FAILED", Dev: "cni0", DevKind: "bridge"}), nil, "dropped pod-network pod-link-down likely", "does not answer ARP"},
 		{"stale endpoint", lostAt(journey.Hop{Location: "neigh_invalidate", Reason: "NEIGH_FAILED", Dev: "cni0", DevKind: "bridge"}, dnat()), func(s *netstate.Snapshot) { s.Namespaces[1].Links[0].Addrs = nil },
 			"dropped service stale-endpoint likely", "10.244.2.20:8081 does not exist"},
+		{"so many wait for a silent pod that the first are dropped", lostAt(journey.Hop{Location: "__neigh_event_send", Reason: "NEIGH_QUEUEFULL", Dev: "cni0", DevKind: "bridge"}), nil, "dropped pod-network pod-link-down likely", "took its place in the queue"},
+		{"so many wait for a pod that answers late", lostAt(journey.Hop{Location: "__neigh_event_send", Reason: "NEIGH_QUEUEFULL", Dev: "cni0", DevKind: "bridge"}), func(s *netstate.Snapshot) {
+			s.Namespaces[0].Neighs = []netstate.Neigh{{Dev: "cni0", IP: server, MAC: "02:00:00:00:00:09", State: "REACHABLE"}}
+			s.Namespaces[0].Routes = nil
+		}, "dropped pod-network neighbour-queue-full likely", "unres_qlen_bytes"},
 		{"the other node is silent", lostAt(journey.Hop{Location: "neigh_invalidate", Reason: "NEIGH_FAILED", Dev: "eth0", Outer: outer}), nil, "dropped underlay underlay-neighbour-failed likely", "192.168.50.2"},
 		{"the gateway is silent", lostAt(journey.Hop{Location: "neigh_invalidate", Reason: "NEIGH_FAILED", Dev: "eth0", Where: inPod(), NetNS: podNS}), nil, "dropped pod-network pod-gateway-no-arp likely", "gateway"},
 		{"the VTEP is silent", lostAt(journey.Hop{Location: "neigh_invalidate", Reason: "NEIGH_FAILED", Dev: "flannel.1", DevKind: "vxlan"}), nil, "dropped pod-network vtep-neighbour-missing likely", "flannel.1"},
@@ -163,6 +168,9 @@ func TestDiagnoses(t *testing.T) {
 		{"conntrack full", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "PREROUTING", Step: "conntrack-full"}), func(s *netstate.Snapshot) {
 			s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_count"], s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_max"] = "65536", "65536"
 		}, "dropped service conntrack-full confirmed", "65536 of 65536 entries are used"},
+		{"conntrack full, by the table's count", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "PREROUTING"}, lookup("lookup", "INVALID", "", "nf_conntrack_in")), func(s *netstate.Snapshot) {
+			s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_count"], s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_max"] = "65537", "65536"
+		}, "dropped service conntrack-full likely", "65537 of 65536 entries are used"},
 		{"an entry that cannot be inserted, by its status", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "POSTROUTING", Step: "insert-failed", CT: &journey.CT{State: "NEW", Status: []string{"SRC_NAT"}}}), nil,
 			"dropped service snat-ports-exhausted confirmed", "insert_failed"},
 		{"an entry that cannot be inserted, by the translation", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "POSTROUTING", Step: "insert-failed"}, masquerade()), nil,
@@ -171,6 +179,9 @@ func TestDiagnoses(t *testing.T) {
 			"dropped service conntrack-race likely", "same addresses and ports"},
 		{"INVALID", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"}, lookup("lookup", "INVALID", "packet out of window", "nf_conntrack_in")), nil,
 			"dropped service conntrack-invalid confirmed", "the kernel says: packet out of window"},
+		{"INVALID without the kernel's words or a rule", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"}, lookup("lookup", "INVALID", "", "nf_conntrack_in")), func(s *netstate.Snapshot) {
+			s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_count"], s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_max"] = "12", "65536"
+		}, "dropped service conntrack-invalid likely", "asymmetric"},
 		{"INVALID, read from the packet only", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"}, lookup("lookup", "INVALID", "", "")), nil,
 			"dropped service conntrack-invalid likely", "asymmetric"},
 		{"a known connection is not INVALID", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"}, lookup("lookup", "ESTABLISHED", "", "nf_conntrack_in")), nil,
@@ -357,13 +368,13 @@ func TestChecksAreWellFormed(t *testing.T) {
 	for _, n := range names() {
 		c := checks[n]
 		kinds := 0
-		for _, set := range []bool{c.drop != nil, c.flow != nil, c.answered != nil} {
+		for _, set := range []bool{c.drop != nil, c.flow != nil, c.answered != nil, c.unsent != nil} {
 			if set {
 				kinds++
 			}
 		}
 		if kinds != 1 {
-			t.Errorf("%s needs exactly one of drop, flow and answered", n)
+			t.Errorf("%s needs exactly one of drop, flow, answered and unsent", n)
 		}
 		for _, s := range c.silences {
 			if _, ok := checks[s]; !ok {
