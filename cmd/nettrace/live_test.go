@@ -123,7 +123,7 @@ func TestLabCases(t *testing.T) {
 		for _, c := range cases {
 			t.Run(fmt.Sprintf("%s/%d", c.Name, round), func(t *testing.T) {
 				var out bytes.Buffer
-				o := labRunOptions{output: output{format: "json"}, backend: os.Getenv(testBackend)}
+				o := labRunOptions{output: output{format: "json"}, backend: os.Getenv(testBackend), record: filepath.Join(t.TempDir(), "case.nt")}
 				var lacks *exitError
 				if err := labNeeds(c); errors.As(err, &lacks) && lacks.code == exitPrivileges {
 					t.Skip(err)
@@ -143,6 +143,9 @@ func TestLabCases(t *testing.T) {
 				schematest.Lines(t, out.Bytes())
 				if strings.Contains(out.String(), `"0.0.0.0:0"`) {
 					t.Error("a translation from or to no address")
+				}
+				if round > 1 { // once is enough, and the guests run one round
+					mustNotConfirmWrongly(t, o.record)
 				}
 				if t.Failed() {
 					t.Logf("output:\n%s", out.String())

@@ -20,6 +20,8 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
 		Example: `  nettrace flow 10.244.1.10 10.96.0.80:80 --probe
   nettrace flow netns:client 10.244.2.20:8080 --record flow.nt
   nettrace rules 10.244.1.10 10.96.0.80:80
+  nettrace drops
+  nettrace explain NEIGH_FAILED
   nettrace doctor
   nettrace replay flow.nt -o json
   nettrace lab run no-endpoints`,
@@ -33,6 +35,6 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
 	})
-	root.AddCommand(newFlow(s), newDoctor(s), newReplay(s), newRules(s), newLab(s), newGuard(s))
+	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newLab(s), newGuard(s))
 	return root
 }

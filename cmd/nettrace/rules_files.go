@@ -113,7 +113,7 @@ func openSaved(value string) (savedFile, error) {
 	if f.json {
 		return f, nil
 	}
-	nft, six, tables := kindOf(f.data)
+	nft, six, tables := savedBy(f.data)
 	if !tables {
 		return f, fmt.Errorf("%s has no rules: give what iptables-save or 'nft -j -a list ruleset' printed", f.name)
 	}
@@ -130,8 +130,8 @@ func openSaved(value string) (savedFile, error) {
 // sixth recognises a rule about an IPv6 address.
 var sixth = regexp.MustCompile(` -[sd] [0-9a-f]*:[0-9a-f:]`)
 
-// kindOf tells from a save's first lines and its rules which tool wrote it: nft says so since 1.8, and IPv6 has its own words.
-func kindOf(data []byte) (nft, six, tables bool) {
+// savedBy tells from a save's first lines and its rules which tool wrote it: nft says so since 1.8, and IPv6 has its own words.
+func savedBy(data []byte) (nft, six, tables bool) {
 	s := bufio.NewScanner(bytes.NewReader(data))
 	s.Buffer(nil, 4<<20)
 	for s.Scan() {

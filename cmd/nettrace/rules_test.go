@@ -281,21 +281,6 @@ func TestRulesWithNames(t *testing.T) {
 	}
 }
 
-// clusterFile is the lab's Kubernetes objects in a file: the fixtures' Services have the same addresses.
-func clusterFile(t *testing.T) string {
-	t.Helper()
-	list := map[string]any{"apiVersion": "v1", "kind": "List", "items": lab.Objects(lab.Services())}
-	b, err := json.Marshal(list)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := filepath.Join(t.TempDir(), "cluster.json")
-	if err := os.WriteFile(f, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 // Bad input gets one sentence.
 func TestRulesBadInput(t *testing.T) {
 	dir := t.TempDir()

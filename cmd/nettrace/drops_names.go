@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+)
+
+// dropNames puts drops into Kubernetes words, for as long as the command runs: namespaces and pods come and go.
+type dropNames struct {
+	node    string
+	scoped  bool
+	scope   []string
+	refs    []netstate.Ref
+	snap    *netstate.Snapshot
+	places  map[uint32]journey.Place
+	devices map[veth]string // names of devices, for counts without a sample
+	label   labeller
+	watch   *k8smeta.Watcher // nil with a file, or without names
+	index   *k8smeta.Index
+	read    time.Time // when the namespaces were read
+	unknown bool      // a namespace was met that is not known
+	pod     string    // filter, "NAMESPACE/NAME", "/NAME" or "NAMESPACE/"
+}
+
+// How old what is known of the namespaces may be: when a new one was met, and otherwise.
+const (
+	rereadSoon = 2 * time.Second
+	rereadLate = time.Minute
+)
+
+// waitForNames bounds how long the first lists of an API server are waited for.
+const waitForNames = 5 * time.Second
+
+func openDropNames(ctx context.Context, o *dropsOptions, warn func(string)) (*dropNames, error) {
+	d := &dropNames{scope: o.scope, scoped: len(o.scope) > 0, label: labeller{unknown: map[netip.Addr]bool{}}}
+	known, err := o.nameOptions.open(warn)
+	if err != nil {
+		return nil, err
+	}
+	d.index = known.index
+	if known.api != nil {
+		d.watch, err = k8smeta.Watch(ctx, k8smeta.WatchOptions{Config: k8smeta.Config{Kubeconfig: o.kubeconfig, Context: o.context}, Say: warn})
+		if err != nil {
+			return nil, err
+		}
+		wait, cancel := context.WithTimeout(ctx, waitForNames)
+		if err := d.watch.Wait(wait); err != nil && ctx.Err() == nil {
+			warn("the API server has not answered yet; names come when it does")
+		}
+		cancel()
+	}
+	if err := d.refresh(ctx); err != nil {
+		return nil, err
+	}
+	if !o.wantsPods() {
+		return d, nil
+	}
+	if d.pod, err = o.podFilter(); err != nil {
+		return nil, err
+	}
+	if d.index == nil {
+		return nil, errors.New("--pod and --namespace need names: give --cluster or --kubeconfig, or use --netns")
+	}
+	if pods, _, hostOnly := d.podsWanted(); hostOnly {
+		return nil, fmt.Errorf("%s shares its node's network, where drops are nobody's alone: use --netns host", o.pod)
+	} else if pods == 0 {
+		return nil, fmt.Errorf("there is no pod %s on this cluster that has an address; 'kubectl get pods -A' lists them", strings.Trim(d.pod, "/"))
+	}
+	return d, nil
+}
+
+// podFilter is the filter of --pod and --namespace as "NAMESPACE/NAME"; either may be empty.
+func (o *dropsOptions) podFilter() (string, error) {
+	if !strings.Contains(o.pod, "/") {
+		return o.namespace + "/" + o.pod, nil
+	}
+	ns, name, _ := strings.Cut(o.pod, "/")
+	if ns == "" || name == "" || strings.Contains(name, "/") {
+		return "", fmt.Errorf("--pod %.253q: use NAMESPACE/NAME", o.pod)
+	}
+	if o.namespace != "" && o.namespace != ns {
+		return "", fmt.Errorf("--pod %s is not in --namespace %s", o.pod, o.namespace)
+	}
+	return o.pod, nil
+}
+
+// podsWanted counts the pods of the filter and lists their addresses. hostOnly is true when there are only such as share the node's network.
+func (d *dropNames) podsWanted() (pods int, addrs []netip.Addr, hostOnly bool) {
+	for i := range d.index.Objects().Pods {
+		p := &d.index.Objects().Pods[i]
+		if !d.wantsPod(p) || p.Over() {
+			continue
+		}
+		if p.HostNetwork {
+			hostOnly = pods == 0
+			continue
+		}
+		pods, hostOnly = pods+1, false
+		addrs = append(addrs, p.IPs...)
+	}
+	return pods, addrs, hostOnly
+}
+
+func (d *dropNames) wantsPod(p *k8smeta.Pod) bool {
+	ns, name, _ := strings.Cut(d.pod, "/")
+	return (ns == "" || p.Namespace == ns) && (name == "" || p.Name == name)
+}
+
+// filter is what of the pods' filter the kernel side compares.
+func (d *dropNames) filter() (spaces []uint32, addrs []netip.Addr) {
+	_, addrs, _ = d.podsWanted()
+	for ino, p := range podsOf(d.snap, d.index) {
+		if d.wantsPod(p) {
+			spaces = append(spaces, ino)
+		}
+	}
+	return spaces, addrs
+}
+
+// stale reports whether names should be read again.
+func (d *dropNames) stale(now time.Time) bool {
+	age := now.Sub(d.read)
+	return age > rereadLate || age > rereadSoon && d.unknown || d.watch != nil && d.watch.Index() != d.index
+}
+
+// refresh reads the namespaces and takes the newest names.
+func (d *dropNames) refresh(ctx context.Context) error {
+	node, refs, err := scopes(d.scope)
+	if err != nil && d.snap == nil {
+		return err
+	}
+	if err == nil { // else a namespace of the scope is gone: what was known of it stays
+		d.node, d.refs = node, refs
+		d.snap = netstate.ReadLinks(ctx, refs)
+	}
+	if d.watch != nil {
+		d.index = d.watch.Index()
+	}
+	d.read, d.unknown = time.Now(), false
+	d.places = places(d.snap, d.index)
+	d.label.index, d.label.now = d.index, d.read
+	clear(d.label.unknown)
+	d.label.see(d.snap)
+	d.devices = map[veth]string{}
+	for i := range d.snap.Namespaces {
+		n := &d.snap.Namespaces[i]
+		for k := range n.Links {
+			d.devices[veth{n.Inode, uint32(n.Links[k].Index)}] = n.Links[k].Name
+		}
+	}
+	return nil
+}
+
+// place says where a namespace is; an unknown one is looked for soon.
+func (d *dropNames) place(inode uint32) journey.Place {
+	if p, ok := d.places[inode]; ok {
+		return p
+	}
+	if inode != 0 {
+		d.unknown = true
+	}
+	p := journey.Place{}
+	if !d.scoped {
+		p.Node = d.node
+	}
+	return p
+}
+
+// text is a place in words: "shop/web", "node1", "netns blue", "netns 4026532000".
+func (d *dropNames) text(inode uint32) string {
+	p := d.place(inode)
+	switch {
+	case inode == 0:
+		return "unknown namespace"
+	case p.Where == nil:
+		return fmt.Sprintf("netns %d", inode)
+	case p.Where.Kind == "host":
+		return "node " + p.Node
+	case p.Where.Kind == "pod":
+		return p.Where.Namespace + "/" + p.Where.Name
+	}
+	return "netns " + p.Where.Name
+}
