@@ -186,18 +186,15 @@ tcp 10.244.1.10 → 10.96.0.81:80 on node1, kernel 5.10.0-46-cloud-amd64, 55 of 
       240.562 ms device-tx  sent out of veth2828400f (veth)
   netns nt4ff279-client on node1
       241.129 ms device-rx  received at eth0 (veth)
-      245.431 ms drop       dropped in sk_stream_kill_queues
-  ✗ dropped
+      245.431 ms socket     delivered to the tcp layer
+  ✓ delivered
 
 1 more like #3
 
 DELIVERED: 10.244.1.10 reaches 10.96.0.81:80 and the answer comes back
 confirmed
 evidence:
-  - 4 packets of the request and 1 of the reply were followed to their socket
+  - 4 packets of the request and 2 of the reply were followed to their socket
   - 10.96.0.81:80 was translated to 10.244.2.20:8080 on node1 for svc/shop/web-node:http
   - client: the probe was answered after 516 ms
-also:
-  - FIN,ACK 10.96.0.81:80 → 10.244.1.10:34969 was dropped in nt4ff279-client in
-    sk_stream_kill_queues (the kernel gives no reason)
 probe: connected after 516 ms

@@ -13,7 +13,10 @@ tcp 10.244.1.10 → 10.96.0.84:80 on node1, kernel 6.18.44, 16 of 16 points atta
                             10.244.1.10:8080 (inferred)
         0.170 ms route      routed to cni0, directly connected
         0.192 ms bridge     handed to the bridge cni0
-        0.212 ms nat        SNAT: source 10.244.1.10:34085 becomes 10.244.1.1:4332
+        0.212 ms nat        MASQUERADE: source 10.244.1.10:34085 becomes 10.244.1.1:4332
+                            iptables-legacy nat/KUBE-POSTROUTING rule 3: -m comment --comment
+                            "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully
+                            (inferred)
         0.233 ms device-tx  sent out of veth2828400f (veth)
   netns nt809bd7-client on node1
         0.236 ms device-rx  received at eth0 (veth)
