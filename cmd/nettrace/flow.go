@@ -171,7 +171,7 @@ func (o *flowOptions) check(args []string) error {
 }
 
 // runFlow is the whole of 'nettrace flow': resolve, attach, follow, judge.
-func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText string) (v *verdict.Verdict, err error) {
+func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText string) (*verdict.Verdict, error) {
 	out, err := o.renderer(s)
 	if err != nil {
 		return nil, err
@@ -186,11 +186,19 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err != nil {
 		return nil, err
 	}
-	request, err := p.probe(ctx, &o, warn)
+	return p.trace(ctx, &o, out, warn, func() {
+		restore()
+		sayUnread(p.before, warn)
+	})
+}
+
+// trace attaches, follows and judges; ready is called once everything is attached.
+func (p *plan) trace(ctx context.Context, o *flowOptions, out render.Renderer, warn func(string), ready func()) (v *verdict.Verdict, err error) {
+	request, err := p.probe(ctx, o, warn)
 	if err != nil {
 		return nil, err
 	}
-	capt, err := openCapture(&o)
+	capt, err := openCapture(o)
 	if err != nil {
 		return nil, err
 	}
@@ -203,13 +211,12 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, tr.Close()) }()
-	restore()
+	ready()
 	defer p.names.missing(warn) // of what was looked up on the way
-	sayUnread(p.before, warn)
 	if err := capt.start(tr, p, warn); err != nil {
 		return nil, err
 	}
-	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, o), warn: warn, lookup: p.names.lookup()}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if ferr != nil {
@@ -218,7 +225,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 		src.rec = tracer.NewCapture(f, tr.Names())
 		defer func() { err = errors.Join(err, src.rec.Close(), f.Close()) }()
 	}
-	if err := p.introduce(src, &o, tr); err != nil {
+	if err := p.introduce(src, o, tr); err != nil {
 		return nil, err
 	}
 	return runPipeline(capt.source(src), capt.watch(out), o.addresses, func(pr progress) {
@@ -227,17 +234,21 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	})
 }
 
+// flow is the flow as records have it.
+func (p *plan) flow() verdict.Flow {
+	src := p.src.text
+	if len(p.src.addrs) > 0 {
+		src = p.src.addrs[0].String()
+	}
+	return verdict.Flow{Proto: p.proto, Src: src, Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport,
+		SrcRef: p.refOf(p.src), DstRef: p.refOf(p.dst), Endpoints: p.dst.endpoints}
+}
+
 // introduce queues what a run begins with: the header and the snapshot.
 func (p *plan) introduce(src *live, o *flowOptions, tr *tracer.Tracer) error {
-	srcName := p.src.text
-	if len(p.src.addrs) > 0 {
-		srcName = p.src.addrs[0].String()
-	}
-	flow := verdict.Flow{Proto: p.proto, Src: srcName, Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport,
-		SrcRef: p.refOf(p.src), DstRef: p.refOf(p.dst), Endpoints: p.dst.endpoints}
 	h := header{Scoped: len(o.scope) > 0, WallNS: time.Now().UnixNano() - int64(tracer.Now()), Start: render.Start{
 		Kind: "start", Schema: render.Schema, Node: p.node, Kernel: tracer.Kernel(), Lockdown: tracer.Lockdown(),
-		Flow:   flow,
+		Flow:   p.flow(),
 		Points: tr.Points(), AttachMS: tr.AttachTime().Milliseconds(),
 	}}
 	if err := src.note(noteHeader, h); err != nil {
