@@ -50,11 +50,11 @@ func because(why string) string {
 // forwards reports whether the flow passes a node without ending in its host namespace at both ends.
 func (in *Input) forwards(h *netstate.Namespace) bool {
 	w := in.path()
-	if w.src.host == h && w.src.inPod() || w.entry == h && w.src.ns != h {
+	if w.src.host == h && w.src.inPod() {
 		return true
 	}
 	for _, t := range w.targets {
-		if t.host == h && t.ns != h {
+		if t.ns != h && (t.host == h || w.entry == h && w.src.ns != h) {
 			return true
 		}
 	}

@@ -58,8 +58,8 @@ func tunnelMTU(in *Input) Result {
 // nodeMTU: the largest packet that the sending node's uplink makes gets to the other node. Between them somebody may carry less and say nothing.
 func nodeMTU(in *Input) Result {
 	var p parts
-	from := in.path().entry
-	for _, t := range in.peers() {
+	for _, l := range in.legs() {
+		t, from := &l.to, l.from
 		to := in.nodeAddress(t.node, t.host, in.Src.Is6())
 		if from == nil || !to.IsValid() {
 			p.unsure("the nodes' addresses are not known")
@@ -74,13 +74,13 @@ func nodeMTU(in *Input) Result {
 		case e.Failed == 0:
 			p.good(fmt.Sprintf("echoes of %d bytes get to %s", e.Passed, t.node))
 		default:
-			p.bad(in.mtuHole(from, &t, e))
+			p.bad(mtuHole(from, t, e))
 		}
 	}
 	return p.result("the flow stays on one node")
 }
 
-func (in *Input) mtuHole(from *netstate.Namespace, t *side, e *Echo) Result {
+func mtuHole(from *netstate.Namespace, t *side, e *Echo) Result {
 	r := Result{Cause: "underlay-mtu-silent", Node: from.Node, Measured: true,
 		Summary:  fmt.Sprintf("packets of %d bytes get from %s to %s and those of %d vanish: large answers hang", e.Passed, from.Node, t.node, e.Failed),
 		Evidence: []string{fmt.Sprintf("measured: echoes with don't-fragment from %s to %s, the largest answered has %d bytes, the smallest lost %d", from.Node, e.To, e.Passed, e.Failed)},

@@ -16,12 +16,14 @@ func init() {
 // nodeReachable: the nodes have a route to one another, their next hops answer ARP, and an echo comes back.
 func nodeReachable(in *Input) Result {
 	var p parts
-	from := in.path().entry
-	for _, t := range in.peers() {
+	for _, l := range in.legs() {
+		t, from := &l.to, l.from
 		to := in.nodeAddress(t.node, t.host, in.Src.Is6())
 		switch {
 		case from == nil:
 			p.unsure("the node that sends is not on this kernel: run nettrace there")
+		case unread(from, "routes", "neighbours") != "":
+			p.unsure(unread(from, "routes", "neighbours"))
 		case !to.IsValid():
 			p.unsure(fmt.Sprintf("the address of %s is not known", t.node))
 		default:
@@ -57,7 +59,8 @@ func (in *Input) reaches(p *parts, from *netstate.Namespace, node string, to net
 		p.good(fmt.Sprintf("%s answers %s's echo at %s", node, from.Node, to))
 	case echo.Told != "":
 		p.bad(Result{Cause: "underlay-neighbour-failed", Node: from.Node, Stops: true, Measured: true, Summary: fmt.Sprintf("%s cannot reach %s at %s: %s", from.Node, node, to, echo.Told),
-			Fix: []string{fmt.Sprintf("on %s: ip neigh show dev %s; ip route get %s", from.Node, r.Dev, to)}})
+			Evidence: []string{fmt.Sprintf("measured: an echo from %s to %s: %s", from.Node, to, echo.Told)},
+			Fix:      []string{fmt.Sprintf("on %s: ip neigh show dev %s; ip route get %s", from.Node, r.Dev, to)}})
 	case echo.Error != "":
 		p.unsure(fmt.Sprintf("no echo could be sent to %s: %s", node, echo.Error))
 	default:

@@ -45,13 +45,18 @@ func (in *Input) passes(fine string) Result {
 			return unknown(why)
 		}
 	}
-	for _, e := range walked.run.Ends {
-		if e.Verdict != ruleset.EndUnknown && e.Verdict != ruleset.EndQueue {
-			continue
-		}
-		why := "a rule's match or target is not known"
-		if e.Verdict == ruleset.EndQueue {
+	for i := range walked.run.Ends {
+		e := &walked.run.Ends[i]
+		why := ""
+		switch {
+		case e.Verdict == ruleset.EndUnknown:
+			why = "a rule's match or target is not known"
+		case e.Verdict == ruleset.EndQueue:
 			why = "a program outside of the kernel decides (NFQUEUE)"
+		case refuses(e) && !e.Sure:
+			why = "a rule may drop the flow: a match on the way to it is not known"
+		default:
+			continue
 		}
 		if ev := stepEvidence(&walked.run, e.Step); ev != nil {
 			why += ": " + ev[0]
@@ -64,12 +69,17 @@ func (in *Input) passes(fine string) Result {
 	return Result{Status: OK, Summary: fine}
 }
 
+func refuses(e *ruleset.End) bool {
+	return e.Verdict == ruleset.EndDrop || e.Verdict == ruleset.EndReject
+}
+
 // refusal is the first end of the dry run at which rules of a layer drop or reject; "" stands for any layer; nil when there is none.
+// What depends on a match that is not known is none.
 func (in *Input) refusal(layer Layer) *Result {
 	d := &in.walkRules().run
 	for i := range d.Ends {
 		e := &d.Ends[i]
-		if e.Verdict != ruleset.EndDrop && e.Verdict != ruleset.EndReject || e.Step < 1 || e.Step > len(d.Steps) {
+		if !refuses(e) || !e.Sure || e.Step < 1 || e.Step > len(d.Steps) {
 			continue
 		}
 		r := in.refused(e, &d.Steps[e.Step-1])
@@ -78,9 +88,8 @@ func (in *Input) refusal(layer Layer) *Result {
 		}
 		r.Status, r.Evidence = Wrong, append(r.Evidence, stepEvidence(d, e.Step)...)
 		const all = 0.999
-		r.Stops = e.Sure && e.Share >= all
-		if !r.Stops {
-			r.Summary += fmt.Sprintf(" (for at most %.0f%% of connections)", 100*e.Share)
+		if r.Stops = e.Share >= all; !r.Stops {
+			r.Summary += fmt.Sprintf(" (for %.0f%% of connections)", 100*e.Share)
 		}
 		return &r
 	}
@@ -103,7 +112,11 @@ func (in *Input) refused(e *ruleset.End, s *ruleset.Step) Result {
 		verb = "rejects"
 	}
 	to := in.who(e.To.Addr(), e.To.Port())
-	r.Summary = fmt.Sprintf("a rule of %s on %s %s the flow to %s in %s", s.Owner.By, where, verb, to, s.Hook)
+	whose := s.Owner.By + " on " + where
+	if whose == "node firewall on "+where {
+		whose = where + "'s firewall"
+	}
+	r.Summary = fmt.Sprintf("a rule of %s %s the flow to %s in %s", whose, verb, to, s.Hook)
 	r.Fix = []string{fmt.Sprintf("on %s: %s, table %s, chain %s: remove the rule, or let the flow pass before it", where, s.Backend, s.Table, s.Chain)}
 	switch {
 	case s.Owner.By == "kube-proxy" && s.Owner.Why != "":

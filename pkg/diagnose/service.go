@@ -96,6 +96,11 @@ func targetName(in *Input) Result {
 	if _, err := strconv.Atoi(w.port.Target); err == nil || w.port.Target == "" {
 		return notForThis("targetPort is a number")
 	}
+	for _, b := range w.backends {
+		if b.Ready { // the name was found, or there would be none
+			return Result{Status: OK, Summary: fmt.Sprintf("targetPort %q is port %d of the endpoints", w.port.Target, b.Addr.Port())}
+		}
+	}
 	pods := in.selected(w.svc)
 	if len(pods) == 0 {
 		return unknown(fmt.Sprintf("no pod that Service %s selects is known", w.service()))
@@ -105,7 +110,7 @@ func targetName(in *Input) Result {
 			return Result{Status: OK, Summary: fmt.Sprintf("targetPort %q is a port of %s/%s", w.port.Target, p.Namespace, p.Name)}
 		}
 	}
-	return Result{Status: Wrong, Cause: "no-endpoints", Stops: len(w.targets) == 0, Summary: fmt.Sprintf("targetPort %q of Service %s is the name of no port of the pods that it selects", w.port.Target, w.service()),
+	return Result{Status: Wrong, Cause: "no-endpoints", Stops: true, Summary: fmt.Sprintf("targetPort %q of Service %s is the name of no port of the pods that it selects", w.port.Target, w.service()),
 		Evidence: []string{fmt.Sprintf("the API has %d pods with the Service's selector, and none declares a %s port with this name", len(pods), w.port.Proto)},
 		Fix:      []string{fmt.Sprintf("kubectl get service -n %s %s -o yaml: targetPort is a number, or the name of a containerPort", w.svc.Namespace, w.svc.Name)}}
 }

@@ -252,20 +252,39 @@ func unread(n *netstate.Namespace, words ...string) string {
 // has reports whether a configured address is the end's.
 func (s *side) has(p netip.Prefix) bool { return p.Addr() == s.addr }
 
+// leg is a part of the way between two nodes.
+type leg struct {
+	from *netstate.Namespace
+	to   side
+}
+
+// legs are the parts of the way in the underlay: from the sender's node to one whose NodePort it calls, and from the node that translates to those
+// of the targets. from is nil where the sending node is not on this kernel.
+func (in *Input) legs() []leg {
+	w := in.path()
+	var out []leg
+	if w.entry != nil && w.src.host != nil && w.entry != w.src.host {
+		out = append(out, leg{w.src.host, side{addr: in.Dst, node: w.entry.Node, host: w.entry, ns: w.entry}})
+	}
+	for _, t := range in.peers() {
+		out = append(out, leg{w.entry, t})
+	}
+	return out
+}
+
 // Question is an echo that shall be sent before the checks are made: from a node's host namespace to another node's address.
 type Question struct {
 	From *netstate.Namespace
 	To   netip.Addr
 }
 
-// Questions are the echoes that the checks would like to have: to the first two other nodes on the way.
+// Questions are the echoes that the checks would like to have, the first few.
 func (in *Input) Questions() []Question {
 	const most = 2
 	var out []Question
-	from := in.path().entry
-	for _, t := range in.peers() {
-		if to := in.nodeAddress(t.node, t.host, in.Src.Is6()); from != nil && to.IsValid() && len(out) < most {
-			out = append(out, Question{from, to})
+	for _, l := range in.legs() {
+		if to := in.nodeAddress(l.to.node, l.to.host, in.Src.Is6()); l.from != nil && to.IsValid() && len(out) < most {
+			out = append(out, Question{l.from, to})
 		}
 	}
 	return out

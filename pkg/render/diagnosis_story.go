@@ -75,12 +75,12 @@ var marks = map[diagnose.Status]struct {
 }{diagnose.OK: {"✓", good}, diagnose.Wrong: {"✗", bad}, diagnose.Unknown: {"?", warning}, diagnose.NotApplicable: {"–", quiet}}
 
 // layerIndent is where a layer's reason starts: behind its mark and the longest title.
-const layerIndent = 27
+const layerIndent = 25
 
 func (s *diagnosisStory) layers(d *Diagnosis) {
 	for _, l := range d.Layers {
 		m := marks[l.Status]
-		lead := s.pal.paint(m.tone, m.mark+" "+fmt.Sprintf("%-*s", layerIndent-4, l.Layer.Title()))
+		lead := s.pal.paint(m.tone, m.mark+" "+fmt.Sprintf("%-*s", layerIndent-5, l.Layer.Title()))
 		for i, part := range wrap(Escape(l.Reason), s.width-layerIndent) {
 			switch {
 			case i > 0:
@@ -108,7 +108,7 @@ func (s *diagnosisStory) unmade(d *Diagnosis) {
 	}
 	if !d.Traced {
 		out = append(out, "traced probe: "+d.NotTraced)
-	} else if b := blind(s.start.Points); len(b) > 0 {
+	} else if b := blind(s.start.Points); len(b) > 0 && (d.Layer != "" || d.Outcome != verdict.Delivered) {
 		out = append(out, "the trace is "+b[0])
 	}
 	if len(out) > 0 {
@@ -203,13 +203,17 @@ func (s *diagnosisStory) conclusion(d *Diagnosis) {
 	s.list("what to do", d.Fix)
 }
 
+// rowIndent is what the other columns of a row take.
+const rowIndent = 53
+
 // rows is a row for each check.
 func (s *diagnosisStory) rows() error {
 	tw := tablewriter.NewWriter(s.w)
 	tw.Header("layer", "check", "", "what")
 	for i := range s.checks {
 		c := &s.checks[i]
-		if err := tw.Append(verdict.Layer(c.Layer).Title(), c.Check, marks[c.Status].mark, Escape(c.Summary)); err != nil {
+		what := strings.Join(wrap(Escape(c.Summary), max(s.width-rowIndent, 30)), "\n")
+		if err := tw.Append(verdict.Layer(c.Layer).Title(), c.Check, marks[c.Status].mark, what); err != nil {
 			return fmt.Errorf("write the table: %w", err)
 		}
 	}
