@@ -89,7 +89,7 @@ func untraced(x *render.Diagnosis, suspects, results []diagnose.Result) *diagnos
 		x.Summary += fmt.Sprintf("; %d checks could not be made", len(x.Unmade))
 	}
 	if x.NotTraced != "" && !strings.HasPrefix(x.NotTraced, "--no-probe") {
-		x.Fix = []string{"run it where a probe can be sent: " + x.NotTraced}
+		x.Fix = []string{x.NotTraced}
 	} else {
 		x.Fix = []string{"leave --no-probe out: a traced probe shows what a real packet meets"}
 	}
@@ -130,9 +130,10 @@ func measured(x *render.Diagnosis, suspects []diagnose.Result) *diagnose.Result 
 	return nil
 }
 
-// presume: the trace does not decide, a check does.
+// presume: the trace does not decide, a check does. What was measured beside the probe, such as a name that is not answered, need not be why the
+// probe failed: whatever stops the probe may have stopped that too.
 func presume(x *render.Diagnosis, v *verdict.Verdict, suspects []diagnose.Result) *diagnose.Result {
-	if len(suspects) == 0 || !suspects[0].Stops && !suspects[0].Measured {
+	if len(suspects) == 0 || !suspects[0].Stops {
 		return nil
 	}
 	r := &suspects[0]

@@ -75,7 +75,7 @@ func TestListener(t *testing.T) {
 		{name: "a Service's localhost", broken: asService(func(w *world) { onlyFar(w); sock("127.0.0.1:8080", 0, 128)(w) }), status: Wrong, cause: "listens-on-localhost", stops: true},
 		{name: "DNS", broken: func(w *world) { w.toDNS(); w.far.Sockets = nil }, status: Wrong, cause: "dns-not-listening", stops: true, layer: DNS},
 		{name: "ICMP", broken: func(w *world) { w.in.Proto, w.in.Dport = "icmp", 0 }, status: NotApplicable},
-		{name: "elsewhere", broken: (*world).onlyHere, status: Unknown, words: []string{"cannot be seen here"}},
+		{name: "elsewhere", broken: (*world).onlyHere, status: Unknown, words: []string{"node2 is not on this kernel"}},
 		{name: "sockets could not be read", broken: func(w *world) { w.far.Sockets, w.far.Unread = nil, []string{"sockets could not be read: x"} }, status: Unknown},
 		{name: "IPv4 only, asked by IPv6", broken: func(w *world) {
 			w.in.Src, w.in.Dst = ip("fd00::10"), ip("fd00::20")

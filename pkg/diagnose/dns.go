@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 )
@@ -75,25 +76,41 @@ func dnsQuery(in *Input) Result {
 	if a == nil {
 		return unknown(fmt.Sprintf("%s was not asked for: %s", in.Asked, in.NoAnswer))
 	}
-	fix := []string{fmt.Sprintf("in the sender's namespace: nslookup %s; kubectl -n kube-system logs -l k8s-app=kube-dns", a.Name), fmt.Sprintf("nettrace diagnose with the DNS server as destination shows where its packets go: %v port 53", a.Servers)}
+	fix := []string{fmt.Sprintf("in the sender's namespace: nslookup %s; kubectl -n kube-system logs -l k8s-app=kube-dns", a.Name), fmt.Sprintf("with the DNS server as destination it shows where its packets go: nettrace diagnose SRC %s:53", first(a.Servers))}
 	switch {
 	case slices.Contains(a.Addrs, in.Dst):
 		return Result{Status: OK, Summary: fmt.Sprintf("%s is %s, asked from the sender, after %d ms", a.Name, in.Dst, a.MS)}
 	case len(a.Addrs) > 0 && in.Index != nil && slices.ContainsFunc(a.Addrs, in.another):
-		return Result{Status: Wrong, Cause: "dns-wrong-answer", Measured: true, Summary: fmt.Sprintf("%s is answered with %v, and its address is %s", a.Name, a.Addrs, in.Dst),
-			Evidence: []string{fmt.Sprintf("measured: %v answered", a.Servers)}, Fix: fix}
+		return Result{Status: Wrong, Cause: "dns-wrong-answer", Measured: true, Summary: fmt.Sprintf("%s is answered with %s, and its address is %s", a.Name, list(a.Addrs), in.Dst),
+			Evidence: []string{fmt.Sprintf("measured: %s answered", list(a.Servers))}, Fix: fix}
 	case len(a.Addrs) > 0:
 		return Result{Status: OK, Summary: fmt.Sprintf("%s is answered, after %d ms", a.Name, a.MS)}
 	case a.Rcode != "" && a.Rcode != "NOERROR" && a.Error == "":
 		return Result{Status: Wrong, Cause: "dns-query-failed", Measured: true, Summary: fmt.Sprintf("%s asks for %s and is answered %s", in.who(in.Src, 0), a.Name, a.Rcode),
-			Evidence: []string{fmt.Sprintf("measured: %v answered %s after %d ms", a.Servers, a.Rcode, a.MS)}, Fix: fix}
+			Evidence: []string{fmt.Sprintf("measured: %s answered %s after %d ms", list(a.Servers), a.Rcode, a.MS)}, Fix: fix}
 	}
 	why := a.Error
 	if why == "" {
 		why = "no address in the answer"
 	}
-	return Result{Status: Wrong, Cause: "dns-query-failed", Measured: true, Summary: fmt.Sprintf("%s asks %v for %s in vain: %s", in.who(in.Src, 0), a.Servers, a.Name, why),
+	return Result{Status: Wrong, Cause: "dns-query-failed", Measured: true, Summary: fmt.Sprintf("%s asks %s for %s in vain: %s", in.who(in.Src, 0), list(a.Servers), a.Name, why),
 		Evidence: []string{fmt.Sprintf("measured: no address after %d ms", a.MS)}, Fix: fix}
+}
+
+// list joins the first few addresses.
+func list(all []netip.Addr) string {
+	var out []string
+	for _, a := range all {
+		out = append(out, a.String())
+	}
+	return strings.Join(out[:min(len(out), 4)], ", ")
+}
+
+func first(all []netip.Addr) string {
+	if len(all) == 0 {
+		return "SERVER"
+	}
+	return all[0].String()
 }
 
 // another reports an address of the destination's family that is not it, where the destination is a Service's own address.

@@ -78,7 +78,7 @@ func targetPort(in *Input) Result {
 		name := in.who(t.addr, t.port)
 		switch {
 		case t.ns == nil:
-			p.unsure(fmt.Sprintf("sockets of %s cannot be seen here", name))
+			p.unsure(in.elsewhere(t))
 		case unread(t.ns, "sockets") != "":
 			p.unsure(unread(t.ns, "sockets"))
 		case len(onPort(t.ns, in.Proto, t.port)) > 0:

@@ -31,7 +31,7 @@ func listener(in *Input) Result {
 		}
 		switch {
 		case t.ns == nil:
-			p.unsure(fmt.Sprintf("sockets of %s cannot be seen here", in.who(t.addr, t.port)))
+			p.unsure(in.elsewhere(t))
 		case unread(t.ns, "sockets") != "":
 			p.unsure(unread(t.ns, "sockets"))
 		default:

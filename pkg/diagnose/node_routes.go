@@ -24,7 +24,7 @@ func nodeRoutes(in *Input) Result {
 		}
 		switch {
 		case t.host == nil && t.node != "" && w.entry != nil && t.node != w.entry.Node:
-			p.unsure("the way back: " + away(t.node))
+			p.unsure(away(t.node))
 		case t.host != nil && t.host != w.entry && in.keepsSource(w):
 			in.routed(&p, t.host, in.Src, true)
 		}

@@ -23,7 +23,7 @@ func podDevice(in *Input) Result {
 		case !s.inPod():
 		case s.ns == nil:
 			if s.host == nil {
-				p.unsure(fmt.Sprintf("%s is not on this kernel", in.who(s.addr, 0)))
+				p.unsure(in.elsewhere(&s))
 			}
 		default:
 			in.deviceOf(&p, &s)
@@ -95,7 +95,7 @@ func podAddress(in *Input) Result {
 		case len(where) == 1:
 			p.good(fmt.Sprintf("only %s has %s", where[0], s.addr))
 		case s.host == nil:
-			p.unsure(fmt.Sprintf("who has %s cannot be seen here", s.addr))
+			p.unsure(in.elsewhere(&s))
 		}
 	}
 	return p.result("neither end is a pod")

@@ -64,7 +64,7 @@ func (in *Input) passes(fine string) Result {
 		return unknown(why)
 	}
 	if len(elsewhere) > 0 && w.entry != nil {
-		return unknown(fmt.Sprintf("none of %s does; %s", w.entry.Node, away(elsewhere[0])))
+		return Result{Status: Unknown, Summary: away(elsewhere[0]), Evidence: []string{"seen: none of " + w.entry.Node + " does"}}
 	}
 	return Result{Status: OK, Summary: fine}
 }

@@ -36,7 +36,7 @@ func tunnelFirewall(in *Input) Result {
 		in.outer(&p, from, here, there, uint16(l.VXLAN.Port), true)
 		in.outer(&p, from, there, here, uint16(l.VXLAN.Port), false)
 		if t.host == nil {
-			p.unsure(fmt.Sprintf("rules for udp/%d: %s", l.VXLAN.Port, away(t.node)))
+			p.unsure(away(t.node))
 			continue
 		}
 		in.outer(&p, t.host, here, there, uint16(l.VXLAN.Port), false)

@@ -26,7 +26,7 @@ func tunnelPeer(in *Input) Result {
 		in.tunnelTo(&p, w.entry, &t, t.addr)
 		switch {
 		case t.host == nil:
-			p.unsure("the way back: " + away(t.node))
+			p.unsure(away(t.node))
 		case in.keepsSource(w):
 			back := w.src
 			back.node, back.host = w.entry.Node, w.entry

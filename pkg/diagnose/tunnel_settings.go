@@ -27,7 +27,8 @@ func tunnelSettings(in *Input) Result {
 		case l == nil:
 			continue
 		case t.host == nil:
-			p.unsure(fmt.Sprintf("%s of %s has VNI %d and port %d; %s", l.Name, from.Node, l.VXLAN.VNI, l.VXLAN.Port, away(t.node)))
+			p.unsure(away(t.node))
+			p.good(fmt.Sprintf("%s of %s has VNI %d and port %d", l.Name, from.Node, l.VXLAN.VNI, l.VXLAN.Port))
 		default:
 			compareTunnels(&p, from, l, t.host)
 		}

@@ -226,7 +226,11 @@ func (p *parts) result(nothing string) Result {
 		}
 		return r
 	case len(p.unknown) > 0:
-		return Result{Status: Unknown, Summary: sentence(append(p.unknown, p.fine...))}
+		r := Result{Status: Unknown, Summary: sentence(p.unknown)}
+		if len(p.fine) > 0 {
+			r.Evidence = []string{"seen: " + sentence(p.fine)}
+		}
+		return r
 	case len(p.fine) > 0:
 		return Result{Status: OK, Summary: sentence(p.fine)}
 	}

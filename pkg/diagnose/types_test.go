@@ -140,7 +140,7 @@ func TestParts(t *testing.T) {
 		{"nothing", parts{}, Result{Status: NotApplicable, Summary: "nothing here"}},
 		{"fine", parts{fine: []string{"a", "b"}}, Result{Status: OK, Summary: "a; b"}},
 		{"many", parts{fine: []string{"a", "b", "c", "d", "e"}}, Result{Status: OK, Summary: "a; b; c; d; and so on"}},
-		{"one part is not known", parts{fine: []string{"a"}, unknown: []string{"x"}}, Result{Status: Unknown, Summary: "x; a"}},
+		{"one part is not known", parts{fine: []string{"a"}, unknown: []string{"x"}}, Result{Status: Unknown, Summary: "x", Evidence: []string{"seen: a"}}},
 		{"wrong counts most, what stops first", parts{fine: []string{"a"}, unknown: []string{"x"}, wrong: []Result{{Summary: "slow"}, {Summary: "cut", Stops: true}}}, Result{Summary: "cut", Stops: true, Evidence: []string{"also: slow"}}},
 	} {
 		if got := tc.p.result("nothing here"); !reflect.DeepEqual(got, tc.want) {

@@ -180,6 +180,14 @@ func away(node string) string {
 	return fmt.Sprintf("%s is not on this kernel: run nettrace there too", node)
 }
 
+// elsewhere says that an end cannot be looked at from here.
+func (in *Input) elsewhere(s *side) string {
+	if s.node != "" && s.host == nil {
+		return away(s.node)
+	}
+	return in.who(s.addr, 0) + " is not on this kernel"
+}
+
 // nodeAddress is the address of a node in the underlay: of the device over which its tunnels send, or Kubernetes' first of the family.
 func (in *Input) nodeAddress(node string, host *netstate.Namespace, six bool) netip.Addr {
 	if host != nil {

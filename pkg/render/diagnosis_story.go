@@ -82,6 +82,9 @@ func (s *diagnosisStory) layers(d *Diagnosis) {
 		m := marks[l.Status]
 		lead := s.pal.paint(m.tone, m.mark+" "+fmt.Sprintf("%-*s", layerIndent-5, l.Layer.Title()))
 		for i, part := range wrap(Escape(l.Reason), s.width-layerIndent) {
+			if l.Decides {
+				part = s.pal.paint(strong, part)
+			}
 			switch {
 			case i > 0:
 				s.printf("%*s%s\n", layerIndent, "", part)
@@ -119,7 +122,7 @@ func (s *diagnosisStory) unmade(d *Diagnosis) {
 
 // way tells the packet's way to where it failed.
 func (s *diagnosisStory) way(d *Diagnosis) {
-	if d.Layer == "" || s.verdict == nil {
+	if d.Layer == "" || s.verdict == nil || s.verdict.Layer == "" && s.verdict.Outcome == verdict.Delivered {
 		return
 	}
 	if j := s.failed(); j != nil {
@@ -159,12 +162,12 @@ func (s *diagnosisStory) warnings(d *Diagnosis) {
 		}
 		out = append(out, text)
 	}
-	title := "also wrong, and not what stops the flow"
-	if d.Layer == "" {
+	title := "also wrong"
+	switch {
+	case d.Layer == "" && d.Traced && d.Outcome == verdict.Delivered:
 		title = "wrong, although the probe got through"
-		if !d.Traced || d.Outcome != verdict.Delivered {
-			title = "wrong, and no reason for the flow to fail"
-		}
+	case d.Layer == "":
+		title = "wrong, and no reason for the flow to fail"
 	}
 	s.list(title, out)
 }
