@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/nettrace-io/nettrace/pkg/diagnose"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
@@ -127,7 +125,7 @@ type diagnosing struct {
 
 // runDiagnose is the whole of 'nettrace diagnose': resolve, ask, check, trace, join.
 func runDiagnose(ctx context.Context, s streams, o diagnoseOptions, srcText, dstText string) error {
-	out, err := o.diagnosisRenderer(s)
+	out, err := render.NewDiagnosis(o.format, s.out, o.options(s))
 	if err != nil {
 		return err
 	}
@@ -147,13 +145,16 @@ func runDiagnose(ctx context.Context, s streams, o diagnoseOptions, srcText, dst
 	}
 	d := &diagnosing{o: &o, p: p, out: out, say: say}
 	d.ask(ctx)
+	if ctx.Err() != nil {
+		return &exitError{code: exitInterrupted}
+	}
 	in := d.input()
 	d.results = diagnose.Run(in, func(r diagnose.Result) { say.now("checking " + string(r.Layer) + ": " + r.Check) })
 	v, why, terr := d.trace(ctx)
-	if terr != nil && v == nil && ctx.Err() != nil {
+	if v == nil && ctx.Err() != nil {
 		return &exitError{code: exitInterrupted, err: terr}
 	}
-	return d.end(v, why, terr)
+	return d.end(ctx, v, why, terr)
 }
 
 // trace sends the probe and follows it. What keeps it from being made is no error of the whole: the static checks have something to say.
@@ -177,7 +178,7 @@ func (d *diagnosing) trace(ctx context.Context) (v *verdict.Verdict, why string,
 }
 
 // end joins everything and writes it.
-func (d *diagnosing) end(v *verdict.Verdict, why string, terr error) error {
+func (d *diagnosing) end(ctx context.Context, v *verdict.Verdict, why string, terr error) error {
 	d.say.clear()
 	if err := d.begin(d.p.startRecord()); err != nil {
 		return err
@@ -194,6 +195,8 @@ func (d *diagnosing) end(v *verdict.Verdict, why string, terr error) error {
 		code = exitPrivileges
 	case terr != nil && v == nil:
 		code = exitUsage
+	case ctx.Err() != nil && code == exitUnseen:
+		code = exitInterrupted
 	}
 	if code == exitOK && terr == nil {
 		return nil
@@ -247,18 +250,6 @@ func (d *diagnosing) input() *diagnose.Input {
 	}
 	d.asked.into(in)
 	return in
-}
-
-// diagnosisRenderer is the renderer for the output flags.
-func (o *output) diagnosisRenderer(s streams) (render.DiagnosisRenderer, error) {
-	opt := render.Options{Addresses: o.addresses}
-	if f, ok := s.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		opt.Color = !o.noColor && os.Getenv("NO_COLOR") == ""
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
-			opt.Width = max(w, 60)
-		}
-	}
-	return render.NewDiagnosis(o.format, s.out, opt)
 }
 
 // namespaceOf is the path of a namespace of the snapshot.

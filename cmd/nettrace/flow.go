@@ -58,7 +58,8 @@ func (o *output) flags(c *cobra.Command) {
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(render.Formats(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (o *output) renderer(s streams) (render.Renderer, error) {
+// options are those of every renderer: colours and width are for terminals only.
+func (o *output) options(s streams) render.Options {
 	opt := render.Options{Addresses: o.addresses}
 	if f, ok := s.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		opt.Color = !o.noColor && os.Getenv("NO_COLOR") == ""
@@ -66,7 +67,11 @@ func (o *output) renderer(s streams) (render.Renderer, error) {
 			opt.Width = max(w, 40)
 		}
 	}
-	return render.New(o.format, s.out, opt)
+	return opt
+}
+
+func (o *output) renderer(s streams) (render.Renderer, error) {
+	return render.New(o.format, s.out, o.options(s))
 }
 
 func newFlow(s streams) *cobra.Command {

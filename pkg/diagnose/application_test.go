@@ -68,6 +68,13 @@ func TestListener(t *testing.T) {
 		{name: "on every address of both families", broken: sock("[::]:8080", 0, 128), status: OK},
 		{name: "nobody", broken: func(w *world) { w.in.Dport = 8081 }, status: Wrong, cause: "not-listening", stops: true, node: "node2", words: []string{"8081", "8080 (web)"}},
 		{name: "only on localhost", broken: sock("127.0.0.1:8080", 0, 128), status: Wrong, cause: "listens-on-localhost", stops: true, words: []string{"127.0.0.1:8080"}},
+		{name: "asked on localhost", broken: func(w *world) {
+			w.in.Src, w.in.Dst, w.client = ip("127.0.0.1"), ip("127.0.0.1"), w.node1
+			w.node1.Links = append(w.node1.Links, netstate.Link{Index: 1, Name: "lo", Kind: "loopback", Up: true, Addrs: []netip.Prefix{cidr("127.0.0.1/8")}})
+			w.snap.Namespaces = w.snap.Namespaces[:1]
+			w.point()
+			w.node1.Sockets = []netstate.Socket{{Proto: "tcp", Local: netip.MustParseAddrPort("127.0.0.1:8080")}}
+		}, status: OK},
 		{name: "only on another address", broken: sock("10.9.9.9:8080", 0, 128), status: Wrong, cause: "listens-on-localhost", stops: true},
 		{name: "does not accept", broken: sock("0.0.0.0:8080", 129, 128), status: Wrong, cause: "accept-queue-full", stops: true, words: []string{"129 connections wait"}},
 		{name: "a full queue takes no more but is no overflow", broken: sock("0.0.0.0:8080", 128, 128), status: OK},

@@ -61,7 +61,7 @@ func (in *Input) listens(p *parts, t *side, service bool) {
 	}
 	reach := slices.DeleteFunc(slices.Clone(socks), func(s netstate.Socket) bool {
 		a := s.Local.Addr()
-		return a.IsLoopback() || !a.IsUnspecified() && a.Unmap() != t.addr || a == a.Unmap() && a.IsUnspecified() && a.Is4() && t.addr.Is6()
+		return a.IsLoopback() && !t.addr.IsLoopback() || !a.IsUnspecified() && a.Unmap() != t.addr || a == a.Unmap() && a.IsUnspecified() && a.Is4() && t.addr.Is6()
 	})
 	if len(reach) == 0 {
 		p.bad(Result{Cause: "listens-on-localhost", Node: t.node, Stops: stops, Summary: fmt.Sprintf("the application at %s listens on %s only, not on the pod's address", name, socks[0].Port()),

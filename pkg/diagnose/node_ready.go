@@ -18,7 +18,7 @@ func nodeReady(in *Input) Result {
 		names = append(names, n.Node)
 	}
 	for _, name := range names {
-		n := in.Index.Node(name)
+		n := in.kubeNode(name)
 		switch {
 		case n == nil:
 			p.unsure("Kubernetes has no node " + name + " that may be read")

@@ -131,12 +131,16 @@ func trafficPolicy(in *Input) Result {
 	case w.entry == nil:
 		return unknown("which node the flow enters is not known")
 	}
+	here := w.entry.Node
+	if n := in.kubeNode(here); n != nil {
+		here = n.Name
+	}
 	for _, b := range w.backends {
-		if b.Ready && b.Node == w.entry.Node {
+		if b.Ready && b.Node == here {
 			return Result{Status: OK, Summary: fmt.Sprintf("%s is Local, and %s has a ready endpoint", name, b.Node)}
 		}
 	}
 	return Result{Status: Wrong, Cause: "no-local-endpoints", Node: w.entry.Node, Stops: true, Summary: fmt.Sprintf("Service %s has no ready endpoint on %s and its %s is Local", w.service(), w.entry.Node, name),
-		Evidence: []string{"the API has no ready endpoint with nodeName " + w.entry.Node},
+		Evidence: []string{"the API has no ready endpoint with nodeName " + here},
 		Fix:      []string{"send only to nodes that have an endpoint (the load balancer's health check does), or set the traffic policy to Cluster"}}
 }

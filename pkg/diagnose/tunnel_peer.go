@@ -100,7 +100,7 @@ func forwarded(host *netstate.Namespace, dev, mac string) []netip.Addr {
 // nodeAddresses are all addresses that are known of an end's node.
 func (in *Input) nodeAddresses(t *side) []netip.Addr {
 	var out []netip.Addr
-	if n := in.Index.Node(t.node); n != nil {
+	if n := in.kubeNode(t.node); n != nil {
 		out = append(out, n.Addrs...)
 	}
 	if t.host != nil {

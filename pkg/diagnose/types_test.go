@@ -16,7 +16,25 @@ import (
 func TestHealthyWorld(t *testing.T) {
 	for name, to := range map[string]func(*world){
 		"pod on another node": func(*world) {}, "pod on the same node": (*world).toNear, "Service": (*world).toService, "DNS server": (*world).toDNS,
-		"NodePort":      func(w *world) { w.in.Dst, w.in.Dport = ip("192.168.50.1"), 30080 },
+		"localhost": func(w *world) {
+			for i := range w.snap.Namespaces {
+				n := &w.snap.Namespaces[i]
+				n.Links = append(n.Links, netstate.Link{Index: 1, Name: "lo", Kind: "loopback", Up: true, Addrs: []netip.Prefix{cidr("127.0.0.1/8")}})
+				n.Routes = append(n.Routes, netstate.Route{Table: 255, Dst: cidr("127.0.0.0/8"), Type: "local", Dev: "lo"})
+			}
+			w.in.Src, w.in.Dst = ip("127.0.0.1"), ip("127.0.0.1")
+		},
+		"NodePort": func(w *world) { w.in.Dst, w.in.Dport = ip("192.168.50.1"), 30080 },
+		"nodes that the kubelet names otherwise": func(w *world) {
+			w.toService()
+			w.objs.Services[0].InternalPolicy = "Local"
+			for i := range w.objs.Nodes {
+				w.objs.Nodes[i].Name = "ip-192-168-50-" + string(rune('1'+i))
+			}
+			for i := range w.objs.Slices[0].Endpoints {
+				w.objs.Slices[0].Endpoints[i].Node = w.objs.Nodes[i].Name
+			}
+		},
 		"other's port":  func(w *world) { w.in.Dst, w.in.Dport = ip("192.168.50.2"), 30080 },
 		"DNS's Service": func(w *world) { w.in.Proto, w.in.Dst, w.in.Dport = "udp", ip("10.244.2.20"), 53 },
 	} {

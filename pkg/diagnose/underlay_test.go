@@ -14,6 +14,8 @@ func TestNodeReady(t *testing.T) {
 		{name: "both are", status: OK, words: []string{"node1 is Ready", "node2 is Ready"}},
 		{name: "the other is not", broken: func(w *world) { w.objs.Nodes[1].Ready = false }, status: Wrong, cause: "node-not-ready", node: "node2", words: []string{"kubectl describe node node2"}},
 		{name: "only the sender's counts on one node", broken: func(w *world) { w.toNear(); w.objs.Nodes[1].Ready = false }, status: OK},
+		{name: "the kubelet names it otherwise", broken: func(w *world) { w.objs.Nodes[1].Name, w.objs.Nodes[1].Ready = "ip-192-168-50-2", false }, status: Wrong, cause: "node-not-ready", node: "node2"},
+		{name: "nodes may not be read", broken: func(w *world) { w.objs.Nodes = nil }, status: Unknown},
 		{name: "one is not known", broken: func(w *world) { w.onlyHere(); w.objs.Nodes = w.objs.Nodes[:1] }, status: Unknown, words: []string{"no node node2"}},
 		{name: "a node elsewhere is asked too", broken: func(w *world) { w.onlyHere(); w.objs.Nodes[1].Ready = false }, status: Wrong, cause: "node-not-ready", node: "node2"},
 		{name: "no Kubernetes", broken: (*world).unnamed, status: Unknown, words: []string{"--no-kubernetes"}},

@@ -152,25 +152,30 @@ func (in *Input) deliver(d *ruleset.DryRun, host *netstate.Namespace, ways []rul
 			x.Packet.In, x.Packet.PhysIn, x.Packet.Mark = inbound(at, x.Packet.Src), "", 0
 			local, onward := d.Receive(in.key(at), at.World(), with([]ruleset.Way{x}, at))
 			d.Accepted(in.key(at), true, local)
-			if len(onward) == 0 {
-				continue
+			for _, y := range onward {
+				in.enterPod(d, at, &t, y)
 			}
-			x = onward[0]
-		}
-		if t.ns == nil || t.ns == at || t.ns.Node != at.Node {
-			d.Accepted(in.key(at), false, []ruleset.Way{x})
 			continue
 		}
-		x.Packet.In, x.Packet.PhysIn, x.Packet.Mark = ruleset.UnknownDevice, "", 0
-		for _, o := range in.Snapshot.OwnersOf(x.Packet.Dst) {
-			if o.NS == t.ns {
-				x.Packet.In = o.Link.Name
-			}
-		}
-		mine, beyond := d.Receive(in.key(t.ns), t.ns.World(), with([]ruleset.Way{x}, t.ns))
-		d.Accepted(in.key(t.ns), true, mine)
-		d.Accepted(in.key(t.ns), false, beyond)
+		in.enterPod(d, at, &t, x)
 	}
+}
+
+// enterPod lets a packet that a node forwards meet the rules of the pod's namespace, if it is on this kernel.
+func (in *Input) enterPod(d *ruleset.DryRun, at *netstate.Namespace, t *side, x ruleset.Way) {
+	if t.ns == nil || t.ns == at || t.ns.Node != at.Node {
+		d.Accepted(in.key(at), false, []ruleset.Way{x})
+		return
+	}
+	x.Packet.In, x.Packet.PhysIn, x.Packet.Mark = ruleset.UnknownDevice, "", 0
+	for _, o := range in.Snapshot.OwnersOf(x.Packet.Dst) {
+		if o.NS == t.ns {
+			x.Packet.In = o.Link.Name
+		}
+	}
+	mine, beyond := d.Receive(in.key(t.ns), t.ns.World(), with([]ruleset.Way{x}, t.ns))
+	d.Accepted(in.key(t.ns), true, mine)
+	d.Accepted(in.key(t.ns), false, beyond)
 }
 
 // inbound is the device at which packets of an address reach a node: the one that its routes lead back to.

@@ -84,6 +84,10 @@ func (in *Input) path() *way {
 // side says where an address is.
 func (in *Input) side(a netip.Addr, port uint16) side {
 	s := side{addr: a, port: port}
+	if a.IsLoopback() && in.Sender != nil { // every namespace has it, and the sender's is meant
+		s.ns, s.node, s.host = in.Sender, in.Sender.Node, in.Snapshot.Host(in.Sender.Node)
+		return s
+	}
 	for _, o := range in.Snapshot.OwnersOf(a) {
 		if s.ns == nil || s.ns.Host && !o.NS.Host { // a pod's address that is on its node too is a conflict, and the pod is meant
 			s.ns, s.node = o.NS, o.NS.Node
@@ -134,8 +138,30 @@ func (in *Input) entryNode(w *way) *netstate.Namespace {
 	return nil
 }
 
-// isNode reports whether a name is a node's. Without Kubernetes whoever is named in a scope is one.
-func (in *Input) isNode(name string) bool { return in.Index == nil || in.Index.Node(name) != nil }
+// isNode reports whether a name is a node's. Where Kubernetes or its nodes are not known, whoever is named in a scope is one.
+func (in *Input) isNode(name string) bool {
+	return in.Index == nil || len(in.Index.Objects().Nodes) == 0 || in.kubeNode(name) != nil
+}
+
+// kubeNode is the node of a name, or the one that has an address of the host namespace with that name: the kubelet may have been told another
+// name than the host's.
+func (in *Input) kubeNode(name string) *k8smeta.Node {
+	if n := in.Index.Node(name); n != nil {
+		return n
+	}
+	host := in.Snapshot.Host(name)
+	if host == nil {
+		return nil
+	}
+	for _, l := range host.Links {
+		for _, a := range l.Addrs {
+			if h := in.Index.Addr(a.Addr()); h.Node != nil {
+				return h.Node
+			}
+		}
+	}
+	return nil
+}
 
 // inPod reports whether an end is a pod, or at least no host namespace.
 func (s *side) inPod() bool { return s.pod != nil && !s.pod.HostNetwork || s.ns != nil && !s.ns.Host }
@@ -197,7 +223,7 @@ func (in *Input) nodeAddress(node string, host *netstate.Namespace, six bool) ne
 			}
 		}
 	}
-	if n := in.Index.Node(node); n != nil {
+	if n := in.kubeNode(node); n != nil {
 		for _, a := range n.Addrs {
 			if a.Is6() == six {
 				return a
