@@ -77,8 +77,8 @@ func podAddress(in *Input) Result {
 	w := in.path()
 	var p parts
 	for _, s := range append([]side{w.src}, w.targets...) {
-		if !s.inPod() {
-			continue
+		if !s.inPod() || s.addr.IsLoopback() || s.addr.IsLinkLocalUnicast() {
+			continue // every namespace has these
 		}
 		var where []string
 		for _, o := range in.Snapshot.OwnersOf(s.addr) {
