@@ -111,7 +111,7 @@ func (s *diagnosisStory) unmade(d *Diagnosis) {
 	}
 	if !d.Traced {
 		out = append(out, "traced probe: "+d.NotTraced)
-	} else if b := blind(s.start.Points); len(b) > 0 && (d.Layer != "" || d.Outcome != verdict.Delivered) {
+	} else if b := blind(s.start.Points); len(b) > 0 && !s.through() {
 		out = append(out, "the trace is "+b[0])
 	}
 	if len(out) > 0 {
@@ -122,12 +122,17 @@ func (s *diagnosisStory) unmade(d *Diagnosis) {
 
 // way tells the packet's way to where it failed.
 func (s *diagnosisStory) way(d *Diagnosis) {
-	if d.Layer == "" || s.verdict == nil || s.verdict.Layer == "" && s.verdict.Outcome == verdict.Delivered {
+	if d.Layer == "" || s.verdict == nil || s.through() {
 		return
 	}
 	if j := s.failed(); j != nil {
 		s.tell(j)
 	}
+}
+
+// through reports whether the probe got its answer: what the trace cannot see did not stop it.
+func (s *diagnosisStory) through() bool {
+	return s.verdict != nil && s.verdict.Layer == "" && s.verdict.Outcome == verdict.Delivered
 }
 
 // failed is the journey that the verdict is about: the one with its hop, or the first that did not arrive.
