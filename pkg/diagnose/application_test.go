@@ -10,6 +10,7 @@ import (
 
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
 )
 
 func TestNameserver(t *testing.T) {
@@ -80,6 +81,16 @@ func TestListener(t *testing.T) {
 		{name: "a full queue takes no more but is no overflow", broken: sock("0.0.0.0:8080", 128, 128), status: OK},
 		{name: "a Service's wrong port is another check's", broken: asService(func(w *world) { onlyFar(w); w.far.Sockets = nil }), status: NotApplicable},
 		{name: "a Service's localhost", broken: asService(func(w *world) { onlyFar(w); sock("127.0.0.1:8080", 0, 128)(w) }), status: Wrong, cause: "listens-on-localhost", stops: true},
+		{name: "a virtual server of IPVS whose servers could not be read", broken: asService(func(w *world) {
+			w.unnamed()
+			w.rules1 = ""
+			w.node1.Links = append(w.node1.Links, netstate.Link{Index: 30, Name: "kube-ipvs0", Kind: "dummy", Addrs: []netip.Prefix{cidr("10.96.0.80/32")}})
+		}), status: Unknown, words: []string{"virtual server of IPVS"}},
+		{name: "a virtual server of IPVS is no listener", broken: asService(func(w *world) {
+			w.unnamed()
+			w.rules1, w.node1.IPVS = "", &ruleset.IPVS{Servers: []ruleset.VirtualServer{{Proto: "tcp", Addr: ip("10.96.0.80"), Port: 80, Real: []ruleset.RealServer{{Addr: ip("10.244.2.20"), Port: 8080, Weight: 1}}}}}
+			w.node1.Links = append(w.node1.Links, netstate.Link{Index: 30, Name: "kube-ipvs0", Kind: "dummy", Addrs: []netip.Prefix{cidr("10.96.0.80/32")}})
+		}), status: OK, words: []string{"10.244.2.20:8080"}},
 		{name: "DNS", broken: func(w *world) { w.toDNS(); w.far.Sockets = nil }, status: Wrong, cause: "dns-not-listening", stops: true, layer: DNS},
 		{name: "ICMP", broken: func(w *world) { w.in.Proto, w.in.Dport = "icmp", 0 }, status: NotApplicable},
 		{name: "elsewhere", broken: (*world).onlyHere, status: Unknown, words: []string{"node2 is not on this kernel"}},

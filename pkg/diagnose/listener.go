@@ -4,6 +4,7 @@ package diagnose
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,8 @@ func listener(in *Input) Result {
 		switch {
 		case t.ns == nil:
 			p.unsure(in.elsewhere(t))
+		case slices.ContainsFunc(linkAddrs(t.ns.Link("kube-ipvs0")), t.has): // and its servers were not read, or they were the target
+			p.unsure(fmt.Sprintf("%s is a virtual server of IPVS, and its servers could not be read", in.who(t.addr, t.port)))
 		case unread(t.ns, "sockets") != "":
 			p.unsure(unread(t.ns, "sockets"))
 		default:
@@ -39,6 +42,13 @@ func listener(in *Input) Result {
 		}
 	}
 	return p.result("the flow ends at no socket that is known beforehand")
+}
+
+func linkAddrs(l *netstate.Link) []netip.Prefix {
+	if l == nil {
+		return nil
+	}
+	return l.Addrs
 }
 
 func (in *Input) listens(p *parts, t *side, service bool) {

@@ -18,8 +18,13 @@ func init() {
 
 const noService = "the destination is no Service"
 
-// service is the flow's Service in words, "shop/web".
-func (w *way) service() string { return w.svc.Namespace + "/" + w.svc.Name }
+// service is the flow's Service in words, "shop/web"; where it is not known, "(unnamed)".
+func (w *way) service() string {
+	if w.svc == nil {
+		return "(unnamed)"
+	}
+	return w.svc.Namespace + "/" + w.svc.Name
+}
 
 // needService is the answer of the checks that need one, when there is none.
 func (in *Input) needService() (Result, bool) {

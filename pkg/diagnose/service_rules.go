@@ -17,18 +17,18 @@ func init() {
 
 // serviceRules: what the rules of the node that translates make of the Service's address is what the EndpointSlices say.
 func serviceRules(in *Input) Result {
+	w := in.path()
+	if v := in.virtual(); v != nil {
+		return in.virtualServer(v)
+	}
+	if s := in.refusal(Service); s != nil { // rules know of Services without Kubernetes too
+		return *s
+	}
 	if r, none := in.needService(); none {
 		return r
 	}
-	w := in.path()
 	if w.entry == nil {
 		return unknown("the node that translates is not on this kernel: run nettrace there")
-	}
-	if v := w.entry.IPVS.Virtual(in.Proto, in.Dst, in.Dport); v != nil {
-		return in.virtualServer(v)
-	}
-	if s := in.refusal(Service); s != nil {
-		return *s
 	}
 	if why := unread(w.entry, "rules"); why != "" {
 		return unknown(why)
@@ -111,6 +111,14 @@ func (in *Input) mayLeaveOut() bool {
 		}
 	}
 	return false
+}
+
+// virtual is the virtual server of IPVS to which the destination belongs on the node that translates; nil when IPVS leaves it alone.
+func (in *Input) virtual() *ruleset.VirtualServer {
+	if e := in.path().entry; e != nil {
+		return e.IPVS.Virtual(in.Proto, in.Dst, in.Dport)
+	}
+	return nil
 }
 
 // virtualServer compares the real servers of IPVS with the ready endpoints.

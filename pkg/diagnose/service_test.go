@@ -154,6 +154,9 @@ func TestServiceRules(t *testing.T) {
 	try(t, "service-rules", []want{
 		{name: "IPVS", broken: ipvs("10.244.1.20", "10.244.2.20"), status: OK, words: []string{"2 real servers"}},
 		{name: "IPVS without real servers", broken: ipvs(), status: Wrong, cause: "no-endpoints", stops: true, words: []string{"-A -t 10.96.0.80:80"}},
+		{name: "IPVS that nobody names", broken: func(w *world) { ipvs("10.244.1.20")(w); w.unnamed() }, status: OK},
+		{name: "IPVS that nobody names, without real servers", broken: func(w *world) { ipvs()(w); w.unnamed() }, status: Wrong, cause: "no-endpoints", stops: true},
+		{name: "rules that nobody names reject", broken: asService(func(w *world) { proxy(w, reject); w.unnamed() }), status: Wrong, cause: "no-endpoints", stops: true},
 		{name: "IPVS with a stale one", broken: ipvs("10.244.1.20", "10.244.1.99"), status: Wrong, cause: "stale-endpoint", words: []string{"10.244.1.99:8080"}},
 	})
 }

@@ -61,6 +61,10 @@ func (in *Input) path() *way {
 				ends = append(ends, b.Addr)
 			}
 		}
+	case in.virtual() != nil:
+		for _, r := range in.virtual().Available() {
+			ends = append(ends, netip.AddrPortFrom(r.Addr, r.Port))
+		}
 	default:
 		ends = []netip.AddrPort{netip.AddrPortFrom(in.Dst, in.Dport)}
 		if to := in.translations(); len(to) > 0 { // a Service that only the rules know
@@ -166,41 +170,6 @@ func (in *Input) kubeNode(name string) *k8smeta.Node {
 // inPod reports whether an end is a pod, or at least no host namespace.
 func (s *side) inPod() bool { return s.pod != nil && !s.pod.HostNetwork || s.ns != nil && !s.ns.Host }
 
-// peers are the targets on other nodes than the one where the way between the nodes begins, one for each node.
-func (in *Input) peers() []side {
-	w := in.path()
-	var out []side
-	for _, t := range w.targets {
-		if t.node == "" || w.entry != nil && t.node == w.entry.Node || w.entry == nil && t.node == w.src.node {
-			continue
-		}
-		if !slices.ContainsFunc(out, func(s side) bool { return s.node == t.node }) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// hosts are the nodes on the way whose host namespace is on this kernel, and the names of those that are not.
-func (in *Input) hosts() (here []*netstate.Namespace, elsewhere []string) {
-	w := in.path()
-	see := func(host *netstate.Namespace, node string) {
-		switch {
-		case host != nil && !in.isNode(host.Node): // a host outside of the cluster
-		case host != nil && !slices.Contains(here, host):
-			here = append(here, host)
-		case host == nil && node != "" && !slices.Contains(elsewhere, node):
-			elsewhere = append(elsewhere, node)
-		}
-	}
-	see(w.src.host, w.src.node)
-	see(w.entry, "")
-	for _, t := range w.targets {
-		see(t.host, t.node)
-	}
-	return here, elsewhere
-}
-
 // away says that a node cannot be looked at from here.
 func away(node string) string {
 	return fmt.Sprintf("%s is not on this kernel: run nettrace there too", node)
@@ -285,41 +254,3 @@ func unread(n *netstate.Namespace, words ...string) string {
 
 // has reports whether a configured address is the end's.
 func (s *side) has(p netip.Prefix) bool { return p.Addr() == s.addr }
-
-// leg is a part of the way between two nodes.
-type leg struct {
-	from *netstate.Namespace
-	to   side
-}
-
-// legs are the parts of the way in the underlay: from the sender's node to one whose NodePort it calls, and from the node that translates to those
-// of the targets. from is nil where the sending node is not on this kernel.
-func (in *Input) legs() []leg {
-	w := in.path()
-	var out []leg
-	if w.entry != nil && w.src.host != nil && w.entry != w.src.host {
-		out = append(out, leg{w.src.host, side{addr: in.Dst, node: w.entry.Node, host: w.entry, ns: w.entry}})
-	}
-	for _, t := range in.peers() {
-		out = append(out, leg{w.entry, t})
-	}
-	return out
-}
-
-// Question is an echo that shall be sent before the checks are made: from a node's host namespace to another node's address.
-type Question struct {
-	From *netstate.Namespace
-	To   netip.Addr
-}
-
-// Questions are the echoes that the checks would like to have, the first few.
-func (in *Input) Questions() []Question {
-	const most = 2
-	var out []Question
-	for _, l := range in.legs() {
-		if to := in.nodeAddress(l.to.node, l.to.host, in.Src.Is6()); l.from != nil && to.IsValid() && len(out) < most {
-			out = append(out, Question{l.from, to})
-		}
-	}
-	return out
-}
