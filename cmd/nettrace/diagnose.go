@@ -44,9 +44,9 @@ namespace and followed through the kernel, which confirms or refutes it. At the 
 and what to do. What could not be checked is said, with the reason; for what lies on another node, run nettrace there.
 
 SRC and DST are named as for 'nettrace flow'. Besides the probe, an echo is sent to the other node's address, and the sender's DNS servers are
-asked for DST's name. With --no-probe nothing at all is sent. nettrace changes nothing on the node.
+asked for DST's name. With --no-probe none of these is sent. nettrace changes nothing on the node.
 
-Exit codes: 0 delivered and nothing that would stop it is wrong (with --no-probe: every check that applies is fine); 1 usage or runtime error;
+Exit codes: 0 delivered, whatever warnings there are (with --no-probe: every check that applies is fine); 1 usage or runtime error;
 2 a fault was found; 3 undecided; 4 privileges or kernel features are missing; 130 interrupted.`,
 		Example: `  # why can the pod not reach the Service?
   nettrace diagnose shop/client svc/shop/web:http
@@ -76,7 +76,7 @@ Exit codes: 0 delivered and nothing that would stop it is wrong (with --no-probe
 	f := c.Flags()
 	f.StringVar(&o.proto, "proto", "", "tcp, udp or icmp (default tcp; udp for port 53)")
 	f.DurationVar(&o.timeout, "timeout", 4*time.Second, "how long the probe waits; a failing neighbour takes the kernel 3 s to tell")
-	f.BoolVar(&o.noProbe, "no-probe", false, "make only the static checks and send nothing: neither a probe, nor an echo, nor a DNS query")
+	f.BoolVar(&o.noProbe, "no-probe", false, "make only the static checks and send neither a probe, nor an echo, nor a DNS query")
 	f.StringArrayVar(&o.scope, "scope", nil, "[NODE=]HOSTNETNS[+NETNS…]: what this kernel holds of a node (repeatable; default everything is this node)")
 	f.StringVar(&o.record, "record", "", "also write a recording of the traced probe for 'nettrace replay'")
 	f.StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
