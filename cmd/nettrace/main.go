@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -48,6 +49,10 @@ type streams struct {
 	out, err io.Writer
 }
 
+// /proc/self/ns/net is the namespace of the process's first thread. Whoever entered another one on that thread would take "this node's
+// namespace" along for everybody: so only main runs there, which waits.
+func init() { runtime.LockOSThread() }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGHUP)
 	// when the reader of our output goes away ('nettrace … | head'), a write must fail rather than kill us: there may be things to remove
@@ -56,7 +61,9 @@ func main() {
 		<-ctx.Done()
 		stop()
 	}()
-	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	code := make(chan int)
+	go func() { code <- run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}) }()
+	os.Exit(<-code)
 }
 
 // run is main without the process.

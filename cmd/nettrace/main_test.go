@@ -5,10 +5,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nettrace-io/nettrace/internal/netns"
 )
 
 // call runs nettrace as a user would and returns exit code, stdout and stderr.
@@ -119,5 +125,35 @@ func TestLabListNamesEveryCase(t *testing.T) {
 		if !strings.Contains(out, name) {
 			t.Errorf("%s is not listed", name)
 		}
+	}
+}
+
+// The first thread never enters another namespace, however many do: /proc/self/ns/net stays this node's.
+func TestSelfStaysHere(t *testing.T) {
+	needRoot(t)
+	here, err := netns.Inode(netns.Self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for range 200 {
+				err := netns.Do(netns.Self, func() error {
+					if unix.Gettid() == os.Getpid() {
+						return errors.New("on the first thread")
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if now, err := netns.Inode(netns.Self); err != nil || now != here {
+		t.Errorf("this node's namespace is %d, was %d: %v", now, here, err)
 	}
 }
