@@ -130,6 +130,8 @@ func TestServiceRules(t *testing.T) {
 		{name: "not in the ranges", broken: asService(func(w *world) {
 			proxy(w, strings.Replace(reject, "has no endpoints", "traffic not accepted by KUBE-FW-X", 1))
 		}), status: Wrong, cause: "lb-source-ranges", stops: true, words: []string{"loadBalancerSourceRanges"}},
+		{name: "translated, and then there is no route", broken: asService(func(w *world) { w.node1.Routes = nil }), status: OK},
+		{name: "translated, and then dropped", broken: asService(func(w *world) { w.rules1 = strings.Replace(w.rules1, ":FORWARD ACCEPT", ":FORWARD DROP", 1) }), status: OK},
 		{name: "something else stops it before", broken: asService(func(w *world) { w.rules1 = "*raw\n:PREROUTING DROP [0:0]\nCOMMIT\n" }), status: Unknown, words: []string{"does not get so far"}},
 		{name: "a NodePort", broken: func(w *world) { w.in.Dst, w.in.Dport = ip("192.168.50.1"), 30080 }, status: OK},
 		{name: "a NodePort without a rule", broken: func(w *world) { w.in.Dst, w.in.Dport, w.rules1 = ip("192.168.50.1"), 30080, "" }, status: Wrong, cause: "nodeport-closed", stops: true, node: "node1"},

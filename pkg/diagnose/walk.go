@@ -84,6 +84,11 @@ func (in *Input) walkFrom(w *way, out *walked) {
 		local, onward = d.Receive(in.key(w.entry), w.entry.World(), with(ways, w.entry))
 	}
 	out.entry = append(destinations(local), destinations(onward)...)
+	for _, e := range d.Ends { // what was translated and then stopped
+		if e.Place == in.key(w.entry) && e.To != netip.AddrPortFrom(in.Dst, in.Dport) && !slices.Contains(out.entry, e.To) {
+			out.entry = append(out.entry, e.To)
+		}
+	}
 	d.Accepted(in.key(w.entry), true, local)
 	in.deliver(d, w.entry, onward)
 }
