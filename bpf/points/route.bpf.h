@@ -181,7 +181,7 @@ static __always_inline struct event *route_event(u32 point, const struct lookup_
 static __always_inline void fill_nexthop(struct event *e, const struct fib_nh_common *nhc)
 {
 	struct current_packet *cur = current_packet();
-	struct net_device *dev = nhc->nhc_dev;
+	struct net_device *dev = BPF_CORE_READ(nhc, nhc_dev);
 
 	e->oif = nhc->nhc_oif;
 	if (nhc->nhc_gw_family == AF_INET) {
@@ -206,7 +206,9 @@ static __always_inline void fill_nexthop(struct event *e, const struct fib_nh_co
  */
 static __always_inline bool elsewhere(const struct event *e, const struct fib_nh_common *nhc)
 {
-	return e->id && nhc->nhc_dev && netns_of(nhc->nhc_dev) != e->netns;
+	struct net_device *dev = BPF_CORE_READ(nhc, nhc_dev);
+
+	return e->id && dev && netns_of(dev) != e->netns;
 }
 
 SEC("tp_btf/fib_table_lookup")
