@@ -485,6 +485,12 @@ func TestPingThroughMasquerade(t *testing.T) {
 	if !afterlife(&end) {
 		t.Error("a kernel without reasons: the answer's end is a drop")
 	}
+	for _, place := range []string{"skb_queue_purge", "sk_stream_kill_queues"} { // what a closed socket had in its queues
+		end.Location = place
+		if !afterlife(&end) {
+			t.Errorf("%s of a kernel without reasons is a drop", place)
+		}
+	}
 	request := echo(1, tracer.PointDrop, 1, pod, 159)
 	request.Location, request.Reason, request.ICMPType = "icmp_rcv", "NO_SOCKET", 8
 	if afterlife(&request) {

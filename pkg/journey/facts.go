@@ -221,7 +221,10 @@ var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": tru
 // afterlife are frees through kfree_skb of what had arrived, whatever the packet: a raw socket's copy of a ping's answer, what a closed
 // socket had in its queues. Reasons by name, because numbers move.
 func afterlife(e *tracer.Event) bool {
-	return ((e.Reason == "NO_SOCKET" || e.Reason == "" || e.Reason == "NOT_SPECIFIED") && echoed(e)) || e.Reason == "QUEUE_PURGE" || (e.Reason == "" && e.Location == "sk_stream_kill_queues")
+	if e.Reason == "QUEUE_PURGE" || (e.Reason == "" && (e.Location == "sk_stream_kill_queues" || e.Location == "skb_queue_purge")) {
+		return true
+	}
+	return (e.Reason == "NO_SOCKET" || e.Reason == "" || e.Reason == "NOT_SPECIFIED") && echoed(e)
 }
 
 // echoed is the place where a ping's answer ends behind the raw sockets, which have their copies: icmp_rcv or ping_rcv itself frees what no
