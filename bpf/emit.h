@@ -106,8 +106,9 @@ static __always_inline struct event *start_event(u32 point, u64 size)
 	return e;
 }
 
-static __always_inline void fill_skb(struct event *e, const struct sk_buff *skb, const struct packet *p, const struct track *t)
+static __always_inline void fill_skb(struct event *e, const struct sk_buff *skb, struct scratch *s)
 {
+	const struct track *t = &s->t;
 	u64 nfct = skb->_nfct;
 
 	e->skb = (u64)skb;
@@ -118,9 +119,9 @@ static __always_inline void fill_skb(struct event *e, const struct sk_buff *skb,
 	e->iif = skb->skb_iif;
 	e->flags |= EVENT_HAS_SKB;
 	e->ctinfo = nfct & 7;
-	fill_packet(e, p);
+	fill_packet(e, &s->p);
 	if (nfct)
-		read_conntrack(nfct, e);
+		read_conntrack(nfct, e, s);
 }
 
 static __always_inline struct window window_of(const struct sk_buff *skb, u32 l3)
@@ -150,7 +151,8 @@ static __always_inline struct event *packet_event(const struct sk_buff *skb, str
 	struct event *e;
 	int seen;
 
-	seen = identify((u64)skb, s);
+	s->skb = (u64)skb;
+	seen = identify(s->slot);
 	if (!seen)
 		return NULL;
 	e = start_event(point, size);
@@ -161,7 +163,7 @@ static __always_inline struct event *packet_event(const struct sk_buff *skb, str
 	fill_device(e, (u64)dev);
 	if (!dev)
 		e->netns = netns_of_sender(skb);
-	fill_skb(e, skb, &s->p, &s->t);
+	fill_skb(e, skb, s);
 	set_current(skb, &s->t, e->ts, point);
 	return e;
 }

@@ -68,7 +68,7 @@ static __noinline int current_matches(const struct lookup_key *k, struct scratch
 	s->w.head = BPF_CORE_READ(skb, head);
 	s->w.off = BPF_CORE_READ(skb, network_header);
 	s->w.tail = BPF_CORE_READ(skb, tail);
-	if (!parse_packet(s))
+	if (!parse_packet(s->slot))
 		return 0;
 	if (same16(s->p.t.daddr, k->daddr) && same16(s->p.t.saddr, k->saddr))
 		return 1;
@@ -146,9 +146,9 @@ static __noinline int fill_current(struct event *e, struct scratch *s, bool oute
 	fill_packet(e, &s->p);
 	e->flags |= outer ? EVENT_OUTER : EVENT_HAS_SKB;
 	if (nfct)
-		read_conntrack(nfct, e);
+		read_conntrack(nfct, e, s);
 	if (!outer && cur->dir != DIR_RELATED && !match(&s->p.t))
-		learn(&s->p.t, cur->dir);
+		learn(s, &s->p.t, cur->dir);
 	return 0;
 }
 
