@@ -42,6 +42,7 @@ type node struct {
 	since   int64
 	until   int64
 	dst     string // of the flow in its start record
+	blind   bool   // its devices are not traced
 }
 
 func (n *node) wall(t int64) time.Time {
@@ -226,7 +227,7 @@ func (w *world) lines(t testing.TB, n *node) []byte {
 	}
 	check(r.Start(render.Start{Kind: "start", Schema: render.Schema, Node: n.name, Kernel: "6.12.1", Lockdown: "none", Time: n.wall(n.since),
 		Flow:   verdict.Flow{Proto: "tcp", Src: client.String(), Dst: n.dst, Dport: 80, Endpoints: []verdict.Endpoint{{Addr: "10.244.2.20:8080", Node: "node2", Ready: true}}},
-		Points: []tracer.PointStatus{{Name: "netif_receive_skb", Backend: "tracepoint", Attached: true}},
+		Points: []tracer.PointStatus{{Name: "netif_receive_skb", Backend: "tracepoint", Attached: !n.blind}},
 		Nodes:  []render.Node{{Name: n.name, Addresses: []netip.Addr{n.under, n.pod}}}}))
 	for _, d := range n.drops {
 		check(r.Drop(d))
