@@ -18,6 +18,7 @@ import (
 type evidence struct {
 	all      []*stream
 	chains   []*chain
+	seen     *sights
 	clocks   *clocks
 	live     bool
 	problems []string // with the streams, one sentence each
@@ -123,7 +124,7 @@ func (e *evidence) whole() (requests, replies, across int) {
 
 func (e *evidence) anyDrop() bool {
 	for _, c := range e.chains {
-		if j := c.tail().j; j.DropHop() >= 0 && j.Direction != journey.Related && !made(c, e.chains) {
+		if j := c.tail().j; j.DropHop() >= 0 && j.Direction != journey.Related && !e.seen.made(c) {
 			return true
 		}
 	}

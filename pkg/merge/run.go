@@ -56,7 +56,7 @@ func Run(ctx context.Context, sources []Source, out render.Renderer, o Options) 
 	}
 	m := &merger{out: out, opt: o, told: map[*journey.Journey]int{}, read: map[*journey.Journey]time.Time{}}
 	for _, s := range sources {
-		m.all = append(m.all, &stream{name: s.Name})
+		m.all = append(m.all, newStream(s.Name))
 	}
 	if err := m.readAll(ctx, sources); err != nil {
 		return nil, err
@@ -195,6 +195,7 @@ func (m *merger) progress() error {
 	ps := parts(m.all)
 	cs := link(ps, m.all)
 	all := chains(ps, cs)
+	seen := newSights(all)
 	for _, c := range all {
 		if m.known(c) {
 			continue
@@ -202,7 +203,7 @@ func (m *merger) progress() error {
 		if !m.settled(c) {
 			return nil
 		}
-		if err := m.tell(c, cs, all); err != nil {
+		if err := m.tell(c, cs, seen); err != nil {
 			return err
 		}
 	}
@@ -246,21 +247,19 @@ func (m *merger) settled(c *chain) bool {
 }
 
 // tell writes a way with the drops on it.
-func (m *merger) tell(c *chain, cs *clocks, all []*chain) error {
+func (m *merger) tell(c *chain, cs *clocks, seen *sights) error {
 	m.last++
 	c.id = m.last
 	j := c.journey()
 	for _, p := range c.parts {
 		m.told[p.j] = c.id
-		for _, d := range p.s.drops {
-			if d.Journey == p.j.ID {
-				if err := m.drop(p.s, d, c.id, cs); err != nil {
-					return err
-				}
+		for _, d := range p.s.drops[p.j.ID] {
+			if err := m.drop(p.s, d, c.id, cs); err != nil {
+				return err
 			}
 		}
 	}
-	j.EndWhy = c.endText(m.all, all, j.EndWhy)
+	j.EndWhy = c.endText(m.all, seen, j.EndWhy)
 	return m.out.Journey(j)
 }
 
@@ -294,13 +293,14 @@ func (m *merger) finish() (*verdict.Verdict, error) {
 	ps := parts(m.all)
 	cs := link(ps, m.all)
 	all := chains(ps, cs)
+	seen := newSights(all)
 	for _, c := range all {
 		if !m.known(c) {
-			if err := m.tell(c, cs, all); err != nil {
+			if err := m.tell(c, cs, seen); err != nil {
 				return nil, err
 			}
 		}
 	}
-	v := judge(&evidence{all: m.all, chains: all, clocks: cs, live: m.opt.Live, problems: problems})
+	v := judge(&evidence{all: m.all, chains: all, seen: seen, clocks: cs, live: m.opt.Live, problems: problems})
 	return v, m.out.Verdict(v)
 }

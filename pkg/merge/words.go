@@ -3,6 +3,7 @@
 package merge
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -49,11 +50,14 @@ func (p *part) leftText() string {
 func tunnelText(j *journey.Journey) string {
 	for i := len(j.Hops) - 1; i >= 0; i-- {
 		if t := j.Hops[i].Tunnel; t != nil && t.Op == "encap" && t.Type != "" {
-			return t.Type
+			return cmp.Or(tunnelNames[t.Type], t.Type)
 		}
 	}
 	return "a tunnel packet"
 }
+
+// tunnelNames are the words of the story.
+var tunnelNames = map[string]string{"vxlan": "VXLAN", "geneve": "Geneve", "ipip": "IP-in-IP"}
 
 // prefixed puts a node's name in front of its sentences.
 func prefixed(node string, lines []string) []string {
