@@ -84,3 +84,19 @@ func TestMergeBadInput(t *testing.T) {
 		}
 	}
 }
+
+// The README shows what merging the recorded runs prints.
+func TestREADMEShowsTheMergedStory(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	story, err := os.ReadFile("../../testdata/merged/tunnel-lost-in-fabric.story")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "$ nettrace merge node1.jsonl node2.jsonl\n" + string(story) + "```\n<!-- /merged -->\n"
+	if !strings.Contains(string(readme), want) {
+		t.Error("README.md: the block of merged:tunnel-lost-in-fabric is not testdata/merged/tunnel-lost-in-fabric.story: copy it")
+	}
+}
