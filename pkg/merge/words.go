@@ -76,7 +76,7 @@ func prefixed(node string, lines []string) []string {
 func duration(ns int64) string {
 	d := time.Duration(ns)
 	switch {
-	case d.Abs() >= 10*time.Second:
+	case d.Abs() >= time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d.Abs() >= 100*time.Microsecond:
 		return fmt.Sprintf("%.1f ms", float64(d)/1e6)

@@ -29,7 +29,7 @@ evidence:
     was reported
   - node1: client: the probe timed out after 4002 ms
   - clocks: no packet crossed that could compare node2's with node1's; they are taken to agree
-    within 1000.0 ms
+    within 1.0 s
 what to do:
   - allow udp/8472 between the nodes in security groups, network ACLs and firewalls between them
   - on both nodes: tcpdump -ni eth0 udp port 8472
