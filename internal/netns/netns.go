@@ -56,11 +56,23 @@ func Inode(path string) (uint32, error) {
 // Self is the path of the calling process's own namespace.
 const Self = "/proc/self/ns/net"
 
-// Do runs f on a thread inside the namespace at path. Sockets that f opens and processes that it starts belong to the namespace.
+// IsOwn reports whether the namespace at path is this process's own.
+func IsOwn(path string) bool {
+	ino, err := Inode(path)
+	own, ownErr := Inode(Self)
+	return err == nil && ownErr == nil && ino == own
+}
+
+// Do runs f on a thread inside the namespace at path; for this process's own, that takes no right to enter any. Sockets that f opens and processes that it starts belong to the namespace.
 func Do(path string, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		if IsOwn(path) { // a goroutine starts on a thread that is at home
+			defer runtime.UnlockOSThread()
+			done <- f()
+			return
+		}
 		back, err := vns.Get()
 		if err != nil {
 			done <- fmt.Errorf("remember the current namespace: %w", err)
