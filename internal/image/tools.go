@@ -30,6 +30,9 @@ var programs = []string{"/usr/sbin/iptables-legacy-save", "/usr/sbin/ip6tables-l
 // extension of iptables; those of ebtables and arptables lie beside them.
 var extension = regexp.MustCompile(`^lib(xt|ipt|ip6t)_.*\.so$`)
 
+// Programs are the tools of the image.
+func Programs() []string { return slices.Clone(programs) }
+
 // wanted says whether a file is taken although no program asks for it: the extensions of iptables are loaded by name, and the licences go with
 // what they are for.
 func wanted(name string) bool {

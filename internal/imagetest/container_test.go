@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package imagetest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	goruntime "runtime"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nettrace-io/nettrace/internal/image"
+	"github.com/nettrace-io/nettrace/internal/schematest"
+	"github.com/nettrace-io/nettrace/pkg/tracer"
+)
+
+func needRuntime(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: containers, network namespaces and tracing")
+	}
+	for _, cmd := range []string{"podman", "runc"} {
+		if _, err := exec.LookPath(cmd); err != nil {
+			t.Fatalf("%s is not installed: run 'make install-deps'", cmd)
+		}
+	}
+}
+
+// binary is nettrace as this machine runs it.
+func binary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "nettrace")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", path, "./cmd/nettrace")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build nettrace: %v\n%s", err, out)
+	}
+	return path
+}
+
+// In a container with what the manifest gives, no more and no less, a broken and a healthy
+// flow of the lab have the story that they have outside; and without any one of the capabilities the loss is told.
+func TestContainer(t *testing.T) {
+	needRuntime(t)
+	archive, _ := shared(t)
+	r, nettrace := load(t, archive), binary(t)
+	t.Run("broken", func(t *testing.T) {
+		args, cluster := labUp(t, nettrace, "no-endpoints")
+		compare(t, r, nettrace, args, cluster, 2)
+		t.Run("one capability less", func(t *testing.T) { withoutOne(t, r, args, cluster) })
+	})
+	t.Run("healthy", func(t *testing.T) {
+		args, cluster := labUp(t, nettrace, "healthy-cross-node")
+		compare(t, r, nettrace, args, cluster, 0)
+		t.Run("start", func(t *testing.T) { firstHop(t, r, args, cluster) })
+	})
+}
+
+var sizes = regexp.MustCompile(`(?m)^linux/(\w+) ([0-9.]+) MB, ([0-9.]+) MB compressed, sha256:[0-9a-f]{64}$`)
+
+// checkSizes holds each architecture against 60 MB, unpacked.
+func checkSizes(t *testing.T, said string) {
+	t.Helper()
+	found := sizes.FindAllStringSubmatch(said, -1)
+	if len(found) != 2 {
+		t.Fatalf("the build does not tell the sizes of two architectures: %q", said)
+	}
+	for _, m := range found {
+		if mb, err := strconv.ParseFloat(m[2], 64); err != nil || mb > 60 {
+			t.Errorf("linux/%s takes %s MB, more than 60", m[1], m[2])
+		}
+	}
+}
+
+// traceArgs are the arguments of a trace whose probe comes from a port of its own.
+func traceArgs(args []string, sport int, more ...string) []string {
+	return append(append(slices.Clone(args), "-o", "json", "--timeout", "5s", "--sport", strconv.Itoa(sport)), more...)
+}
+
+// compare traces the same flow inside and outside, and wants the same story.
+func compare(t *testing.T, r *runtime, nettrace string, args []string, cluster []byte, code int) {
+	t.Helper()
+	const insidePort, outsidePort = 45001, 45002
+	outside := finish(t, exec.Command(nettrace, traceArgs(args, outsidePort)...), cluster)
+	inside := finish(t, r.run(t, nil, traceArgs(args, insidePort)...), cluster)
+	for name, x := range map[string]result{"outside": outside, "inside": inside} {
+		if x.code != code || x.errors != "" {
+			t.Errorf("%s: exit %d, want %d; stderr %q", name, x.code, code, x.errors)
+		}
+		schematest.Lines(t, []byte(x.out))
+	}
+	want, got := story(t, outside.out, outsidePort), story(t, inside.out, insidePort)
+	if len(want) < 3 {
+		t.Fatalf("too short a story: %s", outside.out)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the story inside\n%s\nis not the one outside\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// story is the JSON of a trace without what no two runs share: times, numbers of packets, the probe's port.
+func story(t *testing.T, out string, sport int) []string {
+	t.Helper()
+	var lines []string
+	for s := bufio.NewScanner(strings.NewReader(out)); s.Scan(); {
+		var m map[string]any
+		if err := json.Unmarshal(s.Bytes(), &m); err != nil {
+			t.Fatalf("%v in %q", err, s.Text())
+		}
+		b, err := json.Marshal(strip(m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, strings.ReplaceAll(millis.ReplaceAllString(string(b), "N ms"), strconv.Itoa(sport), "SPORT"))
+	}
+	sort.Strings(lines) // what happens on two processors at once has no order
+	return lines
+}
+
+var millis = regexp.MustCompile(`[0-9.]+ ms`)
+
+// strip takes out what differs from run to run.
+func strip(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range []string{"t", "time", "ms", "attachMs", "id", "ipid", "seq", "journey", "journeys", "version"} {
+			delete(v, k)
+		}
+		for k := range v {
+			v[k] = strip(v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = strip(v[i])
+		}
+	}
+	return v
+}
+
+// withoutOne takes the capabilities away one by one: a trace says what it lacks, and ends as it should.
+func withoutOne(t *testing.T, r *runtime, args []string, cluster []byte) {
+	lost := map[string]string{}
+	for _, c := range tracer.Capabilities {
+		lost[strings.TrimPrefix(c.Name, "CAP_")] = "nettrace: " + c.String() + "\n"
+	}
+	for i, c := range r.pod.Spec.Containers[0].SecurityContext.Capabilities.Add {
+		t.Run(string(c), func(t *testing.T) {
+			x := finish(t, r.run(t, []string{string(c)}, traceArgs(args, 45010+i)...), cluster)
+			if c == "SYS_ADMIN" { // BPF and PERFMON are in it: nothing can be traced
+				const want = "missing CAP_BPF and CAP_PERFMON: run nettrace as root, or give the pod these capabilities, or CAP_SYS_ADMIN, which has them in it\n"
+				if x.code != 4 || !strings.HasSuffix(x.errors, want) || strings.Count(x.errors, "\n") != 1 {
+					t.Errorf("exit %d, %q; want 4 and %q", x.code, x.errors, want)
+				}
+				return
+			}
+			if lost[string(c)] == "" {
+				t.Fatalf("nothing is said to be lost without %s: why does the pod have it?", c)
+			}
+			if x.code != 2 || !strings.Contains(x.errors, lost[string(c)]) {
+				t.Errorf("exit %d, %q; want 2 and %q", x.code, x.errors, lost[string(c)])
+			}
+			for other, sentence := range lost {
+				if other != string(c) && strings.Contains(x.errors, sentence) {
+					t.Errorf("%s is there, and said to be missing", other)
+				}
+			}
+			kinds := schematest.Lines(t, []byte(x.out))
+			if v := kinds["verdict"]; len(v) != 1 || v[0]["outcome"] != "rejected" && v[0]["outcome"] != "dropped" {
+				t.Errorf("verdict %v", v)
+			}
+		})
+	}
+	t.Run("BPF and PERFMON for SYS_ADMIN", func(t *testing.T) { // what is left: the node's own namespace
+		pod := r.pod.DeepCopy()
+		pod.Spec.Containers[0].SecurityContext.Capabilities.Add = append(pod.Spec.Containers[0].SecurityContext.Capabilities.Add, "BPF", "PERFMON")
+		less := &runtime{r.dir, r.image, pod}
+		x := finish(t, less.run(t, []string{"SYS_ADMIN"}, "drops", "--no-kubernetes", "--duration", "1s"), nil)
+		if x.code != 0 || !strings.Contains(x.errors, lost["SYS_ADMIN"]) {
+			t.Errorf("exit %d, %q; want 0 and %q", x.code, x.errors, lost["SYS_ADMIN"])
+		}
+	})
+}
+
+// firstHop measures from the command to the first packet's way, less what the runtime takes to start a container that does nothing.
+func firstHop(t *testing.T, r *runtime, args []string, cluster []byte) {
+	best := time.Hour
+	for i := range 3 {
+		begin := time.Now()
+		if x := finish(t, r.run(t, nil, "--version"), nil); x.code != 0 {
+			t.Fatalf("--version: exit %d, %s", x.code, x.errors)
+		}
+		idle := time.Since(begin)
+		if d := untilHop(t, r.run(t, nil, traceArgs(args, 45020+i)...), cluster) - idle; d < best {
+			best = d
+		}
+	}
+	t.Logf("the first hop comes %v after the container's start", best.Round(time.Millisecond))
+	if best > 2*time.Second {
+		t.Errorf("the first hop comes %v after the container's start, which is more than 2 s", best)
+	}
+}
+
+func untilHop(t *testing.T, cmd *exec.Cmd, cluster []byte) time.Duration {
+	t.Helper()
+	var errs bytes.Buffer
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(cluster), &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var took time.Duration
+	for s := bufio.NewScanner(out); s.Scan(); {
+		if took == 0 && strings.Contains(s.Text(), `"kind":"journey"`) {
+			took = time.Since(begin)
+		}
+	}
+	if err := cmd.Wait(); err != nil || took == 0 {
+		t.Fatalf("no hop: %v, %s", err, errs.String())
+	}
+	return took
+}
+
+// Each architecture fits into 60 MB, and the same tree gives the same bytes.
+func TestImageIsSmallAndReproducible(t *testing.T) {
+	needRuntime(t)
+	_, said := shared(t)
+	if os.Getenv(imageEnv) != "" {
+		t.Skip("an image was given: " + imageEnv)
+	}
+	t.Log(said)
+	checkSizes(t, said)
+	again, err := build(filepath.Join(t.TempDir(), "again.tar"), goruntime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(again, "\n")
+	if !sizes.MatchString(line) || !slices.Contains(strings.Split(said, "\n"), line) {
+		t.Errorf("built again: %q, which is not among %q", line, said)
+	}
+}
+
+// Every tool that is in the image runs in it: all of its libraries are there.
+func TestToolsRunInside(t *testing.T) {
+	needRuntime(t)
+	archive, _ := shared(t)
+	r := load(t, archive)
+	for _, tool := range image.Programs() {
+		args, err := flags(r.pod, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := finish(t, r.podman(append(append([]string{"run", "--rm", "--entrypoint", tool}, args...), r.image, "--version")...), nil)
+		if x.code != 0 || !strings.Contains(x.out+x.errors, " v") {
+			t.Errorf("%s --version: exit %d, %s", tool, x.code, fmt.Sprint(x.out, x.errors))
+		}
+	}
+}
