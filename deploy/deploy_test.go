@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/nettrace-io/nettrace/deploy"
+	"github.com/nettrace-io/nettrace/pkg/tracer"
 )
 
 // strict decodes a document of a kind that Kubernetes has; a field that is unknown, or there twice, is an error.
@@ -243,6 +244,33 @@ func TestDropsOnEveryNode(t *testing.T) {
 			if o.Name == "nettrace-drops" && (o.RoleRef.Name != "nettrace-drops" || o.Subjects[0].Name != account.Name || o.Subjects[0].Namespace != "nettrace") {
 				t.Errorf("binding %v", o)
 			}
+		}
+	}
+}
+
+// The page says of each capability of the pod what nettrace itself says when it is not there.
+func TestCapabilitiesAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../docs/running-on-a-node.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(string(page)) {
+		if f := strings.Split(line, "|"); len(f) == 5 {
+			rows[strings.Trim(f[1], " `")] = f[3]
+		}
+	}
+	added := debugPod(t).Spec.Containers[0].SecurityContext.Capabilities.Add
+	if len(added) != len(tracer.Capabilities) {
+		t.Errorf("the pod has %d capabilities, nettrace misses %d", len(added), len(tracer.Capabilities))
+	}
+	for _, c := range tracer.Capabilities {
+		name := strings.TrimPrefix(c.Name, "CAP_")
+		if !slices.Contains(added, corev1.Capability(name)) {
+			t.Errorf("the pod does not have %s", name)
+		}
+		if !strings.Contains(rows[name], c.Lost) {
+			t.Errorf("the page says of %s %q, nettrace %q", name, rows[name], c.Lost)
 		}
 	}
 }

@@ -37,24 +37,13 @@ func needRuntime(t *testing.T) {
 	}
 }
 
-// binary is nettrace as this machine runs it.
-func binary(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "nettrace")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-o", path, "./cmd/nettrace")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build nettrace: %v\n%s", err, out)
-	}
-	return path
-}
-
 // In a container with what the manifest gives, no more and no less, a broken and a healthy
 // flow of the lab have the story that they have outside; and without any one of the capabilities the loss is told.
 func TestContainer(t *testing.T) {
 	needRuntime(t)
 	archive, _ := shared(t)
-	r, nettrace := load(t, archive), binary(t)
+	r := load(t, archive)
+	nettrace := r.binary(t)
 	t.Run("broken", func(t *testing.T) {
 		args, cluster := labUp(t, nettrace, "no-endpoints")
 		compare(t, r, nettrace, args, cluster, 2)

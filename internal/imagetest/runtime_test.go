@@ -107,6 +107,18 @@ func (r *runtime) podman(args ...string) *exec.Cmd {
 		"--runtime", "runc", "--cgroup-manager", "cgroupfs", "--log-level", "error"}, args...)...)
 }
 
+// binary takes nettrace out of the image, to run outside.
+func (r *runtime) binary(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "nettrace")
+	for _, args := range [][]string{{"create", "--name", "source", r.image}, {"cp", "source:/usr/bin/nettrace", path}, {"rm", "source"}} {
+		if out, err := r.podman(args...).CombinedOutput(); err != nil {
+			t.Fatalf("podman %s: %v\n%s", args[0], err, out)
+		}
+	}
+	return path
+}
+
 // run is a container of the pod, without the capabilities that are named.
 func (r *runtime) run(t *testing.T, without []string, args ...string) *exec.Cmd {
 	t.Helper()
