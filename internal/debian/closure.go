@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // Package is a package in the cache.
@@ -26,10 +27,19 @@ type Package struct {
 // would is a line of 'apt-get -s install': "Inst libc6 (2.41-12 Debian:13.1/stable [amd64])".
 var would = regexp.MustCompile(`^Inst (\S+) \((\S+) .*\[(\w+)\]\)`)
 
+// fresh is how long an index is taken as it is: packages stay in the archive for longer than that.
+const fresh = time.Hour
+
 // Closure brings the newest versions of the named packages, and of all that they depend on, into the cache. Where the archive cannot be reached,
 // what was fetched before is taken, and said is true.
 func (a *Apt) Closure(ctx context.Context, names []string) (all []Package, stale bool, err error) {
-	unreachable := a.Update(ctx)
+	var unreachable error
+	stamp := filepath.Join(a.Dir, "updated")
+	if st, serr := os.Stat(stamp); serr != nil || time.Since(st.ModTime()) > fresh {
+		if unreachable = a.Update(ctx); unreachable == nil {
+			unreachable = os.WriteFile(stamp, nil, 0o644)
+		}
+	}
 	install := append([]string{"install", "-y", "--no-install-recommends"}, names...)
 	plan, err := a.Run(ctx, a.Dir, "apt-get", append([]string{"-s"}, install...)...)
 	if err != nil {

@@ -23,7 +23,7 @@ type Capability struct {
 var Capabilities = []Capability{
 	{"CAP_SYS_ADMIN", "only nettrace's own namespace can be read, and no probe can start in another: devices, routes, rules and sockets of pods are missing", unix.CAP_SYS_ADMIN},
 	{"CAP_NET_ADMIN", "no rules can be read: which of them dropped or translated a packet is not known; nothing can be captured", unix.CAP_NET_ADMIN},
-	{"CAP_NET_RAW", "the rules of iptables-legacy cannot be read: which of them dropped or translated a packet is not known", unix.CAP_NET_RAW},
+	{"CAP_NET_RAW", "the rules of iptables-legacy cannot be read: which of them dropped or translated a packet is not known; no ping can be sent", unix.CAP_NET_RAW},
 	{"CAP_SYS_PTRACE", "processes do not tell their namespaces: those without a name in /run/netns are not found, the others are pods' by their addresses only, and sockets have no process", unix.CAP_SYS_PTRACE},
 	{"CAP_SYSLOG", "the kernel hides its addresses: the functions that dropped packets have no names, and much of the cause with them", unix.CAP_SYSLOG},
 	{"CAP_DAC_READ_SEARCH", "sockets of processes that are not root's have no process", unix.CAP_DAC_READ_SEARCH},
