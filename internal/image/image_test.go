@@ -289,7 +289,7 @@ func configFor(t *testing.T, img v1.Image, arch string) *v1.ConfigFile {
 		t.Fatal(err)
 	}
 	c = c.DeepCopy()
-	c.OS, c.Architecture = "linux", arch
+	c.OS, c.Architecture, c.Variant = "linux", arch, map[string]string{"arm64": "v8"}[arch]
 	return c
 }
 
