@@ -40,17 +40,13 @@ type Built struct {
 	Stale bool   // Debian could not be reached: the packages are those that were fetched before
 }
 
-// Build makes the image of an architecture around the static binary at path.
-func Build(ctx context.Context, o Options, arch, path string) (*Built, error) {
-	binary, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the binary: %w", err)
-	}
+// Build makes the image of an architecture around the static binary.
+func Build(ctx context.Context, o Options, arch string, binary []byte) (*Built, error) {
 	tools, from, stale, err := Tools(ctx, o.Cache, arch)
 	if err != nil {
 		return nil, err
 	}
-	sbom, err := SBOM(o, arch, path, from)
+	sbom, err := SBOM(o, arch, binary, from)
 	if err != nil {
 		return nil, err
 	}

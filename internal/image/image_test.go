@@ -171,12 +171,23 @@ func TestPackageURLs(t *testing.T) {
 	}
 }
 
-// The SBOM can be read again; all of it hangs together; every module and package has a version and a place where scanners find it.
-func TestSBOM(t *testing.T) {
-	self, err := os.Executable() // a Go program with modules
+// executable is this test's own binary: a Go program with modules.
+func executable(t *testing.T) []byte {
+	t.Helper()
+	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// The SBOM can be read again; all of it hangs together; every module and package has a version and a place where scanners find it.
+func TestSBOM(t *testing.T) {
+	self := executable(t)
 	deb := filepath.Join(t.TempDir(), "x.deb")
 	if err := os.WriteFile(deb, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -331,10 +342,7 @@ func TestImagesOfDebian(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	self := executable(t)
 	loaders := map[string]string{"amd64": "usr/lib64/ld-linux-x86-64.so.2", "arm64": "usr/lib/ld-linux-aarch64.so.1"}
 	for arch, loader := range loaders {
 		b, err := Build(t.Context(), Options{Cache: cache, Version: "test", Created: then}, arch, self)

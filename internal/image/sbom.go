@@ -25,16 +25,12 @@ import (
 
 const noAssertion = "NOASSERTION" // SPDX's word for what is not known
 
-// SBOM lists what an image consists of: nettrace, the Go modules linked into the binary at path, and Debian's packages. Licences of modules are
+// SBOM lists what an image consists of: nettrace, the Go modules linked into the binary, and Debian's packages. Licences of modules are
 // read from their files; those of packages stand in their copyright files, whose words are quoted, because Debian's names are not SPDX's.
-func SBOM(o Options, arch, path string, from []Component) ([]byte, error) {
-	info, err := buildinfo.ReadFile(path)
+func SBOM(o Options, arch string, binary []byte, from []Component) ([]byte, error) {
+	info, err := buildinfo.Read(bytes.NewReader(binary))
 	if err != nil {
-		return nil, fmt.Errorf("read the modules of %s: %w", path, err)
-	}
-	binary, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the binary: %w", err)
+		return nil, fmt.Errorf("read the modules of the binary: %w", err)
 	}
 	doc := &v2_3.Document{
 		SPDXVersion: v2_3.Version, DataLicense: v2_3.DataLicense, SPDXIdentifier: "DOCUMENT", DocumentName: "nettrace " + o.Version + " linux/" + arch,
