@@ -55,7 +55,7 @@ check_go
 if [ "$what" = image ] || [ "$what" = test ]; then
 	# internal/image takes Debian's packages apart, having seen that they are Debian's; for the test a container runtime runs what comes out.
 	declare -A parts=([apt-get]=apt [dpkg-deb]=dpkg [git]=git)
-	if [ "$what" = test ]; then parts+=([podman]=podman [crun]=crun); fi
+	if [ "$what" = test ]; then parts+=([podman]=podman [runc]=runc); fi
 	wanted=()
 	for cmd in "${!parts[@]}"; do
 		command -v "$cmd" >/dev/null 2>&1 || wanted+=("${parts[$cmd]}")

@@ -37,7 +37,7 @@ func Epoch(ctx context.Context) (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
 		var err error
-		if text, err = Output(ctx, nil, "git", "log", "-1", "--format=%ct"); err != nil {
+		if text, err = git(ctx, "log", "-1", "--format=%ct"); err != nil {
 			return time.Time{}, fmt.Errorf("%w; set SOURCE_DATE_EPOCH to build without git", err)
 		}
 	}
@@ -46,6 +46,20 @@ func Epoch(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH is %q: give seconds since 1970", text)
 	}
 	return time.Unix(n, 0).UTC(), nil
+}
+
+// Commit is what is checked out; "" when git does not tell.
+func Commit(ctx context.Context) string {
+	rev, err := git(ctx, "rev-parse", "HEAD")
+	if err != nil {
+		return ""
+	}
+	return rev
+}
+
+// git asks about the repository, also as root about one of another user: its code is compiled and run anyhow.
+func git(ctx context.Context, args ...string) (string, error) {
+	return Output(ctx, nil, "git", append([]string{"-c", "safe.directory=*"}, args...)...)
 }
 
 // Modules are the directories of the modules that nettrace is made of, by path@version.

@@ -81,7 +81,7 @@ func shared(t *testing.T) (archive, said string) {
 // build makes the image as 'make image' does, and returns what the build printed.
 func build(archive, arches string) (said string, err error) {
 	cmd := exec.Command("go", "run", "-buildvcs=false", "./internal/image/imagebuild", "-version", "test", "-arch", arches, "-o", archive)
-	cmd.Dir = root
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the image: %w: %s", err, out)

@@ -33,6 +33,21 @@ func TestInodeOfWhatIsNoNamespace(t *testing.T) {
 	}
 }
 
+// Our own namespace takes no right to enter one.
+func TestOwnNamespaceIsNotEntered(t *testing.T) {
+	var inside uint32
+	if err := Do(Self, func() error {
+		var err error
+		inside, err = Inode("/proc/thread-self/ns/net")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want, err := Inode(Self); err != nil || inside != want {
+		t.Errorf("inside %d, want %d; %v", inside, want, err)
+	}
+}
+
 // Code in Do runs inside the namespace, its error comes back, and the caller stays where it was.
 func TestDo(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -61,6 +76,15 @@ func TestDo(t *testing.T) {
 		return mine
 	}); !errors.Is(err, mine) {
 		t.Errorf("error %v", err)
+	}
+	var home uint32 // from inside of another namespace too, ours is where this process is at home
+	if err := Do(Dir+"/"+name, func() error {
+		return Do(Self, func() error {
+			home, _ = Inode("/proc/thread-self/ns/net")
+			return mine
+		})
+	}); !errors.Is(err, mine) || home != outside || !IsOwn(Self) || IsOwn(Dir+"/"+name) {
+		t.Errorf("at home in %d (want %d), error %v", home, outside, err)
 	}
 	if after, _ := Inode(Self); inside != want || after != outside {
 		t.Errorf("inside %d (want %d), afterwards %d (want %d)", inside, want, after, outside)

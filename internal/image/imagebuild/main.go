@@ -35,12 +35,9 @@ func run(ctx context.Context, out, version string, arches []string) error {
 	if err != nil {
 		return err
 	}
-	o := image.Options{Cache: cache, Version: version}
+	o := image.Options{Cache: cache, Version: version, Revision: gobuild.Commit(ctx)}
 	if o.Created, err = gobuild.Epoch(ctx); err != nil {
 		return err
-	}
-	if rev, err := gobuild.Output(ctx, nil, "git", "rev-parse", "HEAD"); err == nil {
-		o.Revision = rev
 	}
 	if o.Modules, err = gobuild.Modules(ctx); err != nil {
 		return err
