@@ -5,6 +5,7 @@ package image
 import (
 	"archive/tar"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -128,10 +129,9 @@ func WriteArchive(to string, index v1.ImageIndex, o Options) error {
 	if err != nil {
 		return fmt.Errorf("write the image: %w", err)
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // which is not there any more when all went well
 	if err := archive(f, dir, o.Created); err != nil {
-		f.Close()
-		return fmt.Errorf("write the image: %w", err)
+		return errors.Join(fmt.Errorf("write the image: %w", err), f.Close())
 	}
 	if err := f.Chmod(0o644); err != nil {
 		return err

@@ -199,7 +199,7 @@ func (t tree) needs(f File) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer e.Close()
+	defer func() { _ = e.Close() }()
 	var out []string
 	for _, p := range e.Progs {
 		if p.Type == elf.PT_INTERP {

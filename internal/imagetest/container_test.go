@@ -144,11 +144,21 @@ func strip(v any) any {
 			v[k] = strip(v[k])
 		}
 	case []any:
+		v = slices.DeleteFunc(v, remembered)
 		for i := range v {
 			v[i] = strip(v[i])
 		}
+		return v
 	}
 	return v
+}
+
+// remembered are hops that a packet takes only when the kernel, on the processor that it is on, does not remember the answer: a tunnel's route,
+// a neighbour.
+func remembered(hop any) bool {
+	h, ok := hop.(map[string]any)
+	what, _ := h["what"].(string)
+	return ok && (h["stage"] == "neighbour" || h["stage"] == "route" && strings.HasPrefix(what, "tunnel packet routed to "))
 }
 
 // withoutOne takes the capabilities away one by one: a trace says what it lacks, and ends as it should.
