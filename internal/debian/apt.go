@@ -37,6 +37,7 @@ type Apt struct {
 	Dir    string   // of its lists and archives; it is made
 	Suites []string // sources "URL SUITE COMPONENT"
 	Arch   string   // as Debian writes it: "amd64", "arm64"
+	Old    bool     // the suites' indexes may have expired, as those of former releases do
 }
 
 // Run runs an apt tool in the directory dir that sees only our sources, and returns what it printed.
@@ -45,7 +46,7 @@ func (a *Apt) Run(ctx context.Context, dir, tool string, args ...string) (string
 		"-q", "-o", "Dir::State::Lists=" + a.Dir + "/lists", "-o", "Dir::State::status=" + a.Dir + "/status",
 		"-o", "Dir::Etc::SourceList=" + a.Dir + "/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null", "-o", "Dir::Etc::PreferencesParts=/dev/null",
 		"-o", "Dir::Cache=" + a.Dir + "/cache", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3", "-o", "APT::Sandbox::User=root",
-		"-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Architecture=" + a.Arch, "-o", "APT::Architectures=" + a.Arch,
+		"-o", fmt.Sprintf("Acquire::Check-Valid-Until=%t", !a.Old), "-o", "APT::Architecture=" + a.Arch, "-o", "APT::Architectures=" + a.Arch,
 		"-o", "Debug::NoLocking=true",
 	}, args...)
 	cmd := exec.CommandContext(ctx, tool, all...)

@@ -27,7 +27,7 @@ type Fetched struct {
 // Fetch brings the newest kernel of a line into the cache. apt's own lists stay as they are: it gets a directory of its own.
 func Fetch(ctx context.Context, cache string, k Kernel) (*Fetched, error) {
 	dir := filepath.Join(cache, "kernels", k.Line)
-	a := &debian.Apt{Dir: dir, Suites: k.Suites, Arch: "amd64"}
+	a := &debian.Apt{Dir: dir, Suites: k.Suites, Arch: "amd64", Old: true}
 	release, err := newest(ctx, a, k)
 	if err != nil {
 		if f, ok := cached(dir, k); ok { // offline, with a kernel at hand

@@ -16,7 +16,7 @@ import (
 // Tool fetches a program of a Debian package into the cache and returns it with the libraries of this machine that it loads, as files of a Job.
 // Nothing is installed.
 func Tool(ctx context.Context, cache, pkg, suite, path string) (map[string]string, error) {
-	a := &debian.Apt{Dir: filepath.Join(cache, "tools", pkg), Suites: []string{suite}, Arch: "amd64"}
+	a := &debian.Apt{Dir: filepath.Join(cache, "tools", pkg), Suites: []string{suite}, Arch: "amd64", Old: true}
 	to := filepath.Join(a.Dir, "unpacked")
 	if _, err := os.Stat(filepath.Join(to, "complete")); err != nil {
 		if err := a.Update(ctx); err != nil {
