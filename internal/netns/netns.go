@@ -34,7 +34,26 @@ func Path(name string) (string, error) {
 	case strings.Contains(name, "/") || name == "." || name == "..":
 		return "", fmt.Errorf("%q is no namespace name: use a name from 'ip netns', an absolute path or pid:N", name)
 	}
-	return filepath.Join(Dir, name), nil
+	return find(Dirs(), name), nil
+}
+
+// Dirs are where names of namespaces are looked for: here, and at the host's first process, which a container sees when it shares the host's
+// processes and has nothing mounted.
+func Dirs() []string { return []string{Dir, "/proc/1/root" + Dir} }
+
+// find is the name in the first of the directories that has it; when none has, it is said to be missing from the first.
+func find(dirs []string, name string) string {
+	for _, d := range dirs {
+		if p := filepath.Join(d, name); exists(p) {
+			return p
+		}
+	}
+	return filepath.Join(dirs[0], name)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // Inode is the inode number of the namespace at path, which is what the kernel side reports.

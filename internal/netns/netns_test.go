@@ -22,6 +22,21 @@ func TestPath(t *testing.T) {
 	}
 }
 
+// A name is found where it is, here before elsewhere.
+func TestFind(t *testing.T) {
+	here, there := t.TempDir(), t.TempDir()
+	for _, p := range []string{here + "/both", there + "/both", there + "/host"} {
+		if err := os.WriteFile(p, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"both": here + "/both", "host": there + "/host", "gone": here + "/gone"} {
+		if got := find([]string{here, there}, name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestInodeOfWhatIsNoNamespace(t *testing.T) {
 	for _, p := range []string{"/etc/passwd", "/proc/self/ns", "/nonexistent"} {
 		if _, err := Inode(p); err == nil {

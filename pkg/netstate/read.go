@@ -159,10 +159,12 @@ func Discover() []Ref {
 		out = append(out, Ref{Path: path, Name: name, Host: host})
 	}
 	add(netns.Self, "host", true)
-	named, _ := filepath.Glob(filepath.Join(netns.Dir, "*"))
-	sort.Strings(named)
-	for _, p := range named {
-		add(p, filepath.Base(p), false)
+	for _, dir := range netns.Dirs() {
+		named, _ := filepath.Glob(filepath.Join(dir, "*"))
+		sort.Strings(named)
+		for _, p := range named {
+			add(p, filepath.Base(p), false)
+		}
 	}
 	for _, pid := range processesIn("/proc") {
 		add(fmt.Sprintf("/proc/%d/ns/net", pid), fmt.Sprintf("pid:%d", pid), false)
