@@ -211,6 +211,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	}
 	defer func() { err = errors.Join(err, tr.Close()) }()
 	restore()
+	sayLacking(warn)
 	defer p.names.missing(warn) // of what was looked up on the way
 	sayUnread(p.before, warn)
 	if err := capt.start(tr, p, warn); err != nil {

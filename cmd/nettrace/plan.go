@@ -86,6 +86,9 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 		if p.src.netns == "" && p.src.node != "" && !slices.Contains(nodesOf(refs), p.src.node) {
 			return nil, fmt.Errorf("%s runs on %s: run the probe there, or leave --probe out", p.src.text, p.src.node)
 		}
+		if p.src.netns == "" && mayEnter() != nil {
+			return nil, fmt.Errorf("the namespaces of this node could not be read: %w", mayEnter())
+		}
 		if p.src.netns == "" {
 			return nil, fmt.Errorf("no namespace on this node has the address %s: run the probe on the sender's node, or leave --probe out", p.src.text)
 		}

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/nettrace-io/nettrace/internal/debian"
 )
 
 // Machine is a kernel with its user space, ready to boot.
@@ -158,9 +160,9 @@ func (m *Machine) Run(ctx context.Context, j Job) error {
 	b, _ := os.ReadFile(console)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w; its last messages: %s", ErrGuest, context.Cause(ctx), lastLines(string(b), 25))
+		return fmt.Errorf("%w: %w; its last messages: %s", ErrGuest, context.Cause(ctx), debian.LastLines(string(b), 25))
 	case code < 0:
-		return fmt.Errorf("%w (%v); its last messages: %s", ErrGuest, waited, lastLines(string(b), 60))
+		return fmt.Errorf("%w (%v); its last messages: %s", ErrGuest, waited, debian.LastLines(string(b), 60))
 	case code > 0:
 		return &ExitError{code}
 	}

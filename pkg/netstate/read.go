@@ -82,7 +82,7 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 		return n
 	}
 	defer fd.Close()
-	nl, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
+	nl, err := handleAt(ref.Path, fd)
 	if err != nil {
 		r.unread("the namespace's network", err)
 		return n
@@ -103,6 +103,14 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 		return nil
 	}))
 	return n
+}
+
+// handleAt opens netlink in a namespace; for our own, that takes no right to enter any.
+func handleAt(path string, fd vns.NsHandle) (*netlink.Handle, error) {
+	if netns.IsOwn(path) {
+		return netlink.NewHandle(unix.NETLINK_ROUTE)
+	}
+	return netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
 }
 
 // ReadLinks reads only the devices of the namespaces and their addresses, for those who need no more than names.
@@ -130,7 +138,7 @@ func (r *reader) linksAt(path string) error {
 		return err
 	}
 	defer fd.Close()
-	if r.nl, err = netlink.NewHandleAt(fd, unix.NETLINK_ROUTE); err != nil {
+	if r.nl, err = handleAt(path, fd); err != nil {
 		return err
 	}
 	defer r.nl.Close()
@@ -151,10 +159,12 @@ func Discover() []Ref {
 		out = append(out, Ref{Path: path, Name: name, Host: host})
 	}
 	add(netns.Self, "host", true)
-	named, _ := filepath.Glob(filepath.Join(netns.Dir, "*"))
-	sort.Strings(named)
-	for _, p := range named {
-		add(p, filepath.Base(p), false)
+	for _, dir := range netns.Dirs() {
+		named, _ := filepath.Glob(filepath.Join(dir, "*"))
+		sort.Strings(named)
+		for _, p := range named {
+			add(p, filepath.Base(p), false)
+		}
 	}
 	for _, pid := range processesIn("/proc") {
 		add(fmt.Sprintf("/proc/%d/ns/net", pid), fmt.Sprintf("pid:%d", pid), false)
