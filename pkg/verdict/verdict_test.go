@@ -347,7 +347,7 @@ func TestOneCauseIsOneFinding(t *testing.T) {
 
 // The ACK of a handshake that comes after the FIN is old and is dropped without harm: what stopped another connection is told first.
 func TestHarmlessDropsAreToldAfterTheOthers(t *testing.T) {
-	old := lostAt(journey.Hop{Location: "tcp_validate_incoming", Reason: "TCP_RFC7323_PAWS", Where: inPod(), NetNS: podNS})[0]
+	old := lostAt(journey.Hop{Location: "tcp_validate_incoming", Reason: "TCP_INVALID_SEQUENCE", Where: inPod(), NetNS: podNS})[0]
 	old.Packet.Flags, old.Packet.Seq = "ACK", 7
 	fin := arrivedAt(2, journey.Request, 60)
 	fin.Packet = old.Packet
