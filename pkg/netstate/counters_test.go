@@ -30,6 +30,8 @@ func TestCounterFiles(t *testing.T) {
 		{"conntrack of two CPUs", parseConntrack, "entries  invalid insert_failed drop early_drop\n00000001 0000000a 00000002 00000000 00000000\n00000001 00000001 00000001 00000003 00000000\n",
 			map[string]uint64{"Conntrack.invalid": 11, "Conntrack.insert_failed": 3, "Conntrack.drop": 3, "Conntrack.early_drop": 0}},
 		{"conntrack cut off", parseConntrack, "entries drop\n0000\n", map[string]uint64{}},
+		{"backlogs of two CPUs", parseSoftnet, "0000abcd 00000002 00000000\n00000001 0000000f 00000000\n", map[string]uint64{"Softnet.dropped": 17}},
+		{"backlogs cut off", parseSoftnet, "0000abcd\n0000 x\n", map[string]uint64{}},
 		{"nothing", parsePairs, "", map[string]uint64{}},
 	} {
 		got := map[string]uint64{}
@@ -46,10 +48,10 @@ func FuzzCounters(f *testing.F) {
 	f.Add([]byte("TCP: inuse 1 tw\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		into := map[string]uint64{}
-		for _, parse := range []func([]byte, map[string]uint64){parsePairs, parseSockstat, parseConntrack} {
+		for _, parse := range []func([]byte, map[string]uint64){parsePairs, parseSockstat, parseConntrack, parseSoftnet} {
 			parse(b, into)
 		}
-		if len(into) > len(counterNames)+7 {
+		if len(into) > len(counterNames)+8 {
 			t.Errorf("%d counters of which nobody asked: %v", len(into), into)
 		}
 	})
@@ -116,6 +118,9 @@ func TestReadCounters(t *testing.T) {
 		if v, ok := n.Counters[c]; !ok || v != 0 {
 			t.Errorf("%s is %d (there: %v) in a new namespace", c, v, ok)
 		}
+	}
+	if _, ok := n.Counters["Softnet.dropped"]; !ok {
+		t.Error("the backlogs of the CPUs are not counted")
 	}
 	if n.Sysctls["net.ipv4.ip_local_port_range"] == "" {
 		t.Errorf("sysctls: %v", n.Sysctls)
