@@ -47,6 +47,10 @@ type progress struct {
 	open, requests, drops int
 	sawPackets            bool
 	unknown               []netip.Addr // addresses without a name, met since the last time
+	// crossed are the namespaces, by inode, in which the flow was seen, and met the addresses that it went to or came from: both only grow.
+	crossed map[uint32]bool
+	met     map[netip.Addr]bool
+	last    uint32 // the last one that was noted in crossed
 }
 
 // maxJourneys bounds what is kept for the verdict; the first ones decide.
@@ -108,6 +112,9 @@ func (p *pipeline) take(f tracer.Frame) error {
 			return err
 		}
 		p.asm.Add(&e)
+		if e.ID != 0 {
+			p.progress.crosses(e.NetNS)
+		}
 		p.progress.sawPackets = p.progress.sawPackets || e.ID != 0
 	}
 	return p.emit()
@@ -179,6 +186,7 @@ func (p *pipeline) emit() error {
 	}
 	for i := range done {
 		j := &done[i]
+		p.progress.meet(j)
 		if j.Direction == journey.Request && j.Attempt == 1 {
 			p.progress.requests++
 		}
@@ -194,6 +202,35 @@ func (p *pipeline) emit() error {
 	p.progress.open = p.asm.OpenLen()
 	p.progress.unknown = p.names.wanted()
 	return nil
+}
+
+// maxMet bounds the addresses that are remembered of a run; a flow has few.
+const maxMet = 1024
+
+// crosses notes that the flow was seen in a namespace.
+func (p *progress) crosses(inode uint32) {
+	if inode == p.last {
+		return
+	}
+	if p.last = inode; p.crossed == nil {
+		p.crossed = map[uint32]bool{}
+	}
+	p.crossed[inode] = true
+}
+
+// meet notes between which addresses a journey was.
+func (p *progress) meet(j *journey.Journey) {
+	if p.met == nil {
+		p.met = map[netip.Addr]bool{}
+	}
+	for i := range j.Hops {
+		t := j.TupleAt(i)
+		for _, a := range []netip.Addr{t.Src, t.Dst} {
+			if len(p.met) < maxMet {
+				p.met[a] = true
+			}
+		}
+	}
 }
 
 func (p *pipeline) finish(early error) (*verdict.Verdict, error) {

@@ -36,6 +36,9 @@ type Namespace struct {
 	IPVS      *ruleset.IPVS     `json:"ipvs,omitempty"`   // when there are virtual servers
 	Unread    []string          `json:"unread,omitempty"` // what could not be read and why, one sentence each
 	TruncNote string            `json:"truncated,omitempty"`
+	// LinksOnly says that nothing but Links was read; Older, after a run, that the namespace is as it was before: no packet of the flow came there.
+	LinksOnly bool `json:"linksOnly,omitempty"`
+	Older     bool `json:"older,omitempty"`
 }
 
 // Link is a network device.
