@@ -143,11 +143,13 @@ func readNamespace(ctx context.Context, ref Ref, whole func(*Namespace) bool) Na
 		return n
 	}
 	r.qdiscs()
+	r.filters()
 	r.routes()
 	r.neighbours()
 	r.unread("sysctls, sockets and counters", netns.Do(ref.Path, func() error {
 		r.sysctls()
 		r.sockets()
+		r.tcx()
 		r.counters()
 		r.rulesets(ctx)
 		r.ipsets(ctx)

@@ -57,9 +57,10 @@ type Link struct {
 	VXLAN     *VXLAN         `json:"vxlan,omitempty"`
 	Qdisc     string         `json:"qdisc,omitempty"` // root queueing discipline: noqueue, fq_codel, tbf, ...
 	// QdiscDrops are the packets that it has dropped since it was made.
-	QdiscDrops uint64 `json:"qdiscDrops,omitempty"`
-	XDP        uint32 `json:"xdp,omitempty"`     // id of the attached XDP program
-	Ingress    bool   `json:"ingress,omitempty"` // it has a place for tc filters on what it receives: queueing discipline clsact or ingress
+	QdiscDrops uint64    `json:"qdiscDrops,omitempty"`
+	XDP        uint32    `json:"xdp,omitempty"`      // id of the attached XDP program
+	Ingress    bool      `json:"ingress,omitempty"`  // it has a place for tc filters on what it receives: queueing discipline clsact or ingress
+	Programs   []Program `json:"programs,omitempty"` // of tc and XDP
 }
 
 // VXLAN is the configuration of a vxlan device.
