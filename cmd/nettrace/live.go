@@ -249,7 +249,7 @@ func (l *live) finale() (tracer.Frame, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), 20*time.Second)
 		defer cancel()
-		if err := l.note(noteAfter, l.before.ReadAgain(ctx, l.refs, l.crossed)); err != nil {
+		if err := l.note(noteAfter, l.before.ReadAgain(ctx, l.refs, l.crossed, l.progress.dropped...)); err != nil {
 			return tracer.Frame{}, err
 		}
 		return l.Next()

@@ -51,6 +51,8 @@ type progress struct {
 	crossed map[uint32]bool
 	met     map[netip.Addr]bool
 	last    uint32 // the last one that was noted in crossed
+	// dropped are packets that netfilter dropped, the first ones.
+	dropped []netstate.Asked
 }
 
 // maxJourneys bounds what is kept for the verdict; the first ones decide.
@@ -218,10 +220,14 @@ func (p *progress) crosses(inode uint32) {
 	p.crossed[inode] = true
 }
 
-// meet notes between which addresses a journey was.
+// meet notes between which addresses a journey was, and whether netfilter ended it.
 func (p *progress) meet(j *journey.Journey) {
 	if p.met == nil {
 		p.met = map[netip.Addr]bool{}
+	}
+	const mostDropped = 16
+	if k := j.DropHop(); k >= 0 && j.Hops[k].Hook != "" && j.Hops[k].Outer == nil && len(p.dropped) < mostDropped {
+		p.dropped = append(p.dropped, netstate.Asked{NetNS: j.Hops[k].NetNS, Proto: j.Packet.Proto, Tuple: j.TupleAt(k)})
 	}
 	for i := range j.Hops {
 		t := j.TupleAt(i)

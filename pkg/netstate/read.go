@@ -65,8 +65,8 @@ func (s *Snapshot) Complete(ctx context.Context, refs []Ref, wanted func(*Namesp
 }
 
 // ReadAgain takes a snapshot after a run: of the namespaces that are wanted everything is read anew, the others stay as they were, without their
-// counters: those would claim that nothing has grown since.
-func (s *Snapshot) ReadAgain(ctx context.Context, refs []Ref, wanted func(*Namespace) bool) *Snapshot {
+// counters: those would claim that nothing has grown since. The conntrack entries of the packets that are asked for are looked up.
+func (s *Snapshot) ReadAgain(ctx context.Context, refs []Ref, wanted func(*Namespace) bool, asked ...Asked) *Snapshot {
 	out := &Snapshot{Namespaces: make([]Namespace, len(refs)), TimeNS: monotonic()}
 	each(refs, func(i int) {
 		if s != nil && i < len(s.Namespaces) && s.Namespaces[i].Name == refs[i].Name && !wanted(&s.Namespaces[i]) {
@@ -75,7 +75,7 @@ func (s *Snapshot) ReadAgain(ctx context.Context, refs []Ref, wanted func(*Names
 			out.Namespaces[i] = n
 			return
 		}
-		out.Namespaces[i] = readNamespace(ctx, refs[i], func(*Namespace) bool { return true })
+		out.Namespaces[i] = readNamespace(ctx, refs[i], func(*Namespace) bool { return true }, asked...)
 	})
 	nameSockets("/proc", out)
 	return out
@@ -115,7 +115,7 @@ func (r *reader) unread(what string, err error) {
 	}
 }
 
-func readNamespace(ctx context.Context, ref Ref, whole func(*Namespace) bool) Namespace {
+func readNamespace(ctx context.Context, ref Ref, whole func(*Namespace) bool, asked ...Asked) Namespace {
 	n := Namespace{Name: ref.Name, Node: ref.Node, Host: ref.Host, PodUID: ref.PodUID}
 	ino, err := netns.Inode(ref.Path)
 	if err != nil {
@@ -150,6 +150,7 @@ func readNamespace(ctx context.Context, ref Ref, whole func(*Namespace) bool) Na
 		r.sysctls()
 		r.sockets()
 		r.tcx()
+		r.tracked(asked)
 		r.counters()
 		r.rulesets(ctx)
 		r.ipsets(ctx)

@@ -30,7 +30,9 @@ type Namespace struct {
 	Sockets []Socket          `json:"sockets,omitempty"` // listening TCP, bound UDP
 	Sysctls map[string]string `json:"sysctls,omitempty"` // "net.ipv4.ip_forward": "1"
 	// Counters are of the whole namespace since it was made, by nstat's names: "TcpExt.ListenOverflows". See Delta.
-	Counters  map[string]uint64 `json:"counters,omitempty"`
+	Counters map[string]uint64 `json:"counters,omitempty"`
+	// Tracked are the conntrack entries of the packets that were asked for, after a run.
+	Tracked   []Tracked         `json:"tracked,omitempty"`
 	Rulesets  []ruleset.Ruleset `json:"rulesets,omitempty"`
 	IPSets    *ruleset.IPSets   `json:"ipsets,omitempty"` // when iptables rules ask for any
 	IPVS      *ruleset.IPVS     `json:"ipvs,omitempty"`   // when there are virtual servers

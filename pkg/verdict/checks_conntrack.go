@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
 func init() {
@@ -85,7 +87,13 @@ func insertFailed(d *dropAt) *Finding {
 	if counted > 0 {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("state: insert_failed of %s grew by %d", place(d.h), counted))
 	}
-	if seen && counted > 0 {
+	rival := d.ns.Entry(d.j.Packet.Proto, d.answer())
+	if rival != nil && rival.Orig != d.tuple() && rival.Orig != d.j.Packet.Tuple {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s has the place in the table: its answers look the same", connection(rival)))
+	} else {
+		rival = nil
+	}
+	if counted > 0 && (seen || rival != nil) {
 		f.Confidence = Confirmed
 	}
 	if d.query() {
@@ -103,6 +111,17 @@ func insertFailed(d *dropAt) *Finding {
 			"use more node addresses, a wider range of ports (--to-ports, --random-fully), or keep connections open"}
 	}
 	return f
+}
+
+// answer is the tuple of what answers the packet as it was at the drop.
+func (d *dropAt) answer() journey.Tuple {
+	t := d.tuple()
+	return journey.Tuple{Src: t.Dst, Sport: t.Dport, Dst: t.Src, Dport: t.Sport}
+}
+
+// connection is a conntrack entry for a sentence: "udp 10.0.0.1:5000 → 10.96.0.11:53".
+func connection(e *netstate.Tracked) string {
+	return fmt.Sprintf("%s %s → %s", e.Proto, endpoint(e.Orig.Src, e.Orig.Sport), endpoint(e.Orig.Dst, e.Orig.Dport))
 }
 
 // lastHook tells whether the packet was dropped where connections are entered into the table, behind all rules (POSTROUTING, INPUT), with no
@@ -140,6 +159,9 @@ func conntrackInvalid(d *dropAt) *Finding {
 		Evidence: lines("conntrack knows no connection to which the packet could belong", why(ct), ruleEvidence(d.h.Rule)),
 		Fix: []string{in(d.h, "does the other direction pass another node or skip conntrack (asymmetric route, NOTRACK)? conntrack -L; conntrack -S: invalid"),
 			in(d.h, "out of window: sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1")}}
+	if e := d.ns.Entry(d.j.Packet.Proto, d.tuple()); e != nil {
+		f.Evidence = append(f.Evidence, strings.TrimRight(fmt.Sprintf("state: the table has its connection, %s %s", connection(e), e.State), " ")+": the packet is out of its window or of its order")
+	}
 	// no entry is also what a full table leaves: the kernel's words, or the rule that drops what is INVALID, tell them apart
 	if ct.Func != "" && (ct.Why != "" || d.h.Rule != nil) {
 		f.Confidence = Confirmed
