@@ -145,6 +145,9 @@ func TestLabCases(t *testing.T) {
 				if strings.Contains(out.String(), `"0.0.0.0:0"`) {
 					t.Error("a translation from or to no address")
 				}
+				if *update && !t.Failed() {
+					keepForLosses(t, c.Name, o.record)
+				}
 				if round > 1 { // once is enough, and the guests run one round
 					mustNotConfirmWrongly(t, o.record)
 				}

@@ -255,6 +255,9 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	}
 	if early != nil {
 		v.Evidence = append(v.Evidence, early.Error())
+		if v.Confidence == verdict.Confirmed { // what came after it may say something else
+			v.Confidence = verdict.Likely
+		}
 	}
 	if err := p.out.Verdict(&v); err != nil {
 		return nil, err

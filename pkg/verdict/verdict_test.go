@@ -364,6 +364,20 @@ func TestHarmlessDropsAreToldAfterTheOthers(t *testing.T) {
 	}
 }
 
+// The redirect that a node sends about a translated flow is dropped in OUTPUT, and that is no finding; another ICMP error there is one.
+func TestRedirectsAreNoFindings(t *testing.T) {
+	icmp := lostAt(journey.Hop{Location: "nf_hook_slow", Reason: "NETFILTER_DROP", Hook: "OUTPUT"})[0]
+	icmp.ID, icmp.Direction, icmp.Packet.Proto, icmp.Packet.Flags, icmp.Packet.ICMP = 3, journey.Related, "icmp", "", "redirect"
+	in := Input{Journeys: []journey.Journey{arrivedAt(1, journey.Request, 60), arrivedAt(2, journey.Reply, 60), icmp}}
+	if v := Judge(&in); v.Outcome != Delivered || len(v.Also) != 0 || v.Cause != "" {
+		t.Errorf("a redirect: %s %s, also %+v", v.Outcome, v.Cause, v.Also)
+	}
+	in.Journeys[2].Packet.ICMP = "fragmentation needed"
+	if v := Judge(&in); v.Outcome != Delivered || len(v.Also) != 1 {
+		t.Errorf("a lost error: %s, also %+v", v.Outcome, v.Also)
+	}
+}
+
 func TestChecksAreWellFormed(t *testing.T) {
 	for _, n := range names() {
 		c := checks[n]
