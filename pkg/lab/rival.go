@@ -27,7 +27,7 @@ const rival = "@rival "
 // Messages of nfnetlink_queue (include/uapi/linux/netfilter/nfnetlink_queue.h). The library that is usual for them cannot be had everywhere,
 // and this is all that the lab needs of them.
 const (
-	queuePacket  = unix.NFNL_SUBSYS_QUEUE<<8 | 0
+	queuePacket  = unix.NFNL_SUBSYS_QUEUE << 8 // message 0
 	queueVerdict = unix.NFNL_SUBSYS_QUEUE<<8 | 1
 	queueConfig  = unix.NFNL_SUBSYS_QUEUE<<8 | 2
 
