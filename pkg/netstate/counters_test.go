@@ -5,7 +5,6 @@ package netstate
 import (
 	"context"
 	"maps"
-	"os"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -84,19 +83,7 @@ func TestDelta(t *testing.T) {
 
 // Topology: a namespace with a device that has a queueing discipline. Action: read it. Expectation: its kind, and the counters of the namespace.
 func TestReadCounters(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces")
-	}
-	const name = "netstate-count"
-	if err := netns.Create(name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Delete(name); err != nil {
-			t.Error(err)
-		}
-	})
-	path := netns.Dir + "/" + name
+	path := spaces(t, "netstate-count", 1)[0].Path
 	if err := netns.Do(path, func() error {
 		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}); err != nil {
 			return err
