@@ -66,7 +66,7 @@ fi
 
 if [ "$what" = kernels ] || [ "$what" = test ]; then
 	# The guests of internal/vmtest: qemu, what unpacks kernels, and the commands that are copied into them.
-	declare -A guest=([qemu-system-x86_64]=qemu-system-x86 [busybox]=busybox-static [modprobe]=kmod [depmod]=kmod [xz]=xz-utils [ipvsadm]=ipvsadm [conntrack]=conntrack [tcpdump]=tcpdump [ethtool]=ethtool
+	declare -A guest=([qemu-system-x86_64]=qemu-system-x86 [busybox]=busybox-static [modprobe]=kmod [depmod]=kmod [xz]=xz-utils [ipvsadm]=ipvsadm [conntrack]=conntrack [tcpdump]=tcpdump [ethtool]=ethtool [ping]=iputils-ping
 		[setpriv]=util-linux [unshare]=util-linux [ldd]=libc-bin [tc]=iproute2 [ss]=iproute2)
 	wanted=()
 	for cmd in "${!guest[@]}"; do

@@ -42,6 +42,7 @@ type flowOptions struct {
 	translated bool          // another node's NAT comes before this one
 	clockSkew  time.Duration // for tests: how wrong this node's clock is
 	offline    bool          // nothing of this node is read
+	whole      bool          // every namespace of this node is read, on the flow's way or not
 	// watch puts itself between the pipeline and the renderer; the lab compares what it sees.
 	watch func(render.Renderer) render.Renderer
 }
@@ -217,7 +218,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err := capt.start(tr, p, warn); err != nil {
 		return nil, err
 	}
-	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, before: p.before, mayCross: p.mayCross, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if ferr != nil {

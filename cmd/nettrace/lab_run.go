@@ -227,6 +227,11 @@ func compare(c lab.Case, v *verdict.Verdict, js []journey.Journey) []string {
 	differ("outcome", e.Outcome, string(v.Outcome))
 	differ("layer", c.Layer, string(v.Layer))
 	differ("cause", e.Cause, v.Cause)
+	if e.Cause == "" { // a healthy case: whatever else is found is a false alarm
+		for _, a := range v.Also {
+			wrong = append(wrong, fmt.Sprintf("nothing is wrong, and %s (%s) was found: %s", a.Cause, a.Layer, a.Summary))
+		}
+	}
 	if e.Node != "" {
 		differ("node", e.Node, v.Node)
 	}

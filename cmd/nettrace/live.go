@@ -37,6 +37,8 @@ type live struct {
 	opt      liveOptions
 	rec      *tracer.Capture // nil without --record
 	refs     []netstate.Ref
+	before   *netstate.Snapshot
+	mayCross func(*netstate.Namespace) bool // whether the flow was expected in a namespace
 	pending  []tracer.Frame
 	record   ringbuf.Record
 	newest   uint64    // time of the newest event so far
@@ -247,7 +249,7 @@ func (l *live) finale() (tracer.Frame, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), 20*time.Second)
 		defer cancel()
-		if err := l.note(noteAfter, netstate.Read(ctx, l.refs)); err != nil {
+		if err := l.note(noteAfter, l.before.ReadAgain(ctx, l.refs, l.crossed, l.progress.dropped...)); err != nil {
 			return tracer.Frame{}, err
 		}
 		return l.Next()
@@ -255,6 +257,19 @@ func (l *live) finale() (tracer.Frame, error) {
 		return l.ticked()
 	}
 	return tracer.Frame{}, io.EOF
+}
+
+// crossed reports whether the flow has come into a namespace, or was on its way to it.
+func (l *live) crossed(n *netstate.Namespace) bool {
+	if n.Host || len(l.refs) <= fewNamespaces || l.progress.crossed[n.Inode] || l.mayCross(n) {
+		return true
+	}
+	for a := range l.progress.met {
+		if !a.IsLoopback() && n.IsLocal(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // similar puts near misses into sentences.

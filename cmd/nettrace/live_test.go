@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,9 +141,12 @@ func TestLabCases(t *testing.T) {
 				for _, w := range wrong {
 					t.Error(w)
 				}
-				schematest.Lines(t, out.Bytes())
+				tellCase(t, c.Name, schematest.Lines(t, out.Bytes())["verdict"])
 				if strings.Contains(out.String(), `"0.0.0.0:0"`) {
 					t.Error("a translation from or to no address")
+				}
+				if *update && !t.Failed() {
+					keepForLosses(t, c.Name, o.record)
 				}
 				if round > 1 { // once is enough, and the guests run one round
 					mustNotConfirmWrongly(t, o.record)
@@ -153,6 +157,16 @@ func TestLabCases(t *testing.T) {
 			})
 		}
 	}
+}
+
+// tellCase writes what a case got in a line that internal/vmtest reads: "@@case NAME OUTCOME CAUSE CONFIDENCE".
+func tellCase(t *testing.T, name string, verdicts []map[string]any) {
+	t.Helper()
+	if len(verdicts) != 1 {
+		t.Fatalf("%d verdicts", len(verdicts))
+	}
+	word := func(field string) string { s, _ := verdicts[0][field].(string); return cmp.Or(s, "-") }
+	t.Logf("@@case %s %s %s %s", name, word("outcome"), word("cause"), word("confidence"))
 }
 
 // A recording of a live run replays to the same bytes.

@@ -47,6 +47,12 @@ type progress struct {
 	open, requests, drops int
 	sawPackets            bool
 	unknown               []netip.Addr // addresses without a name, met since the last time
+	// crossed are the namespaces, by inode, in which the flow was seen, and met the addresses that it went to or came from: both only grow.
+	crossed map[uint32]bool
+	met     map[netip.Addr]bool
+	last    uint32 // the last one that was noted in crossed
+	// dropped are packets that netfilter dropped, the first ones.
+	dropped []netstate.Asked
 }
 
 // maxJourneys bounds what is kept for the verdict; the first ones decide.
@@ -110,6 +116,9 @@ func (p *pipeline) take(f tracer.Frame) error {
 			return err
 		}
 		p.asm.Add(&e)
+		if e.ID != 0 {
+			p.progress.crosses(e.NetNS)
+		}
 		p.progress.sawPackets = p.progress.sawPackets || e.ID != 0
 	}
 	return p.emit()
@@ -183,6 +192,7 @@ func (p *pipeline) emit() error {
 	}
 	for i := range done {
 		j := &done[i]
+		p.progress.meet(j)
 		if j.Direction == journey.Request && j.Attempt == 1 {
 			p.progress.requests++
 		}
@@ -203,6 +213,39 @@ func (p *pipeline) emit() error {
 // wall is a monotonic time by the node's wall clock.
 func (p *pipeline) wall(ns uint64) time.Time { return time.Unix(0, int64(ns)+p.head.WallNS).UTC() }
 
+// maxMet bounds the addresses that are remembered of a run; a flow has few.
+const maxMet = 1024
+
+// crosses notes that the flow was seen in a namespace.
+func (p *progress) crosses(inode uint32) {
+	if inode == p.last {
+		return
+	}
+	if p.last = inode; p.crossed == nil {
+		p.crossed = map[uint32]bool{}
+	}
+	p.crossed[inode] = true
+}
+
+// meet notes between which addresses a journey was, and whether netfilter ended it.
+func (p *progress) meet(j *journey.Journey) {
+	if p.met == nil {
+		p.met = map[netip.Addr]bool{}
+	}
+	const mostDropped = 16
+	if k := j.DropHop(); k >= 0 && j.Hops[k].Hook != "" && j.Hops[k].Outer == nil && len(p.dropped) < mostDropped {
+		p.dropped = append(p.dropped, netstate.Asked{NetNS: j.Hops[k].NetNS, Proto: j.Packet.Proto, Tuple: j.TupleAt(k)})
+	}
+	for i := range j.Hops {
+		t := j.TupleAt(i)
+		for _, a := range []netip.Addr{t.Src, t.Dst} {
+			if len(p.met) < maxMet {
+				p.met[a] = true
+			}
+		}
+	}
+}
+
 func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	p.asm.Flush()
 	if err := p.emit(); err != nil {
@@ -222,6 +265,9 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	}
 	if early != nil {
 		v.Evidence = append(v.Evidence, early.Error())
+		if v.Confidence == verdict.Confirmed { // what came after it may say something else
+			v.Confidence = verdict.Likely
+		}
 	}
 	if err := p.out.Verdict(&v); err != nil {
 		return nil, err

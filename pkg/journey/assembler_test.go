@@ -198,6 +198,8 @@ func TestEnds(t *testing.T) {
 		{"an ACK that a later one overtook is no drop", local, []tracer.Event{rx, overtaken}, "device-rx socket = delivered"},
 		{"data with an old timestamp is one", local, []tracer.Event{rx, late}, "device-rx drop = dropped"},
 		{"a closed socket's queue", local, []tracer.Event{rx, drop("QUEUE_PURGE", "skb_queue_purge_reason")}, "device-rx socket = delivered"},
+		{"a drop that is none by its name", local, []tracer.Event{rx, drop("SKB_CONSUMED", "x")}, "device-rx socket = delivered"},
+		{"a drop that is none by its name, on the way", Options{}, []tracer.Event{rx, drop("SKB_CONSUMED", "x")}, "device-rx = open"},
 		{"a drop is a first sight", Options{}, []tracer.Event{drop("NETFILTER_DROP", "nf_hook_slow", "nf_hook_slow", "__ip_local_out")}, "drop = dropped"},
 		{"a queue's purge is not", Options{}, []tracer.Event{drop("QUEUE_PURGE", "x")}, ""},
 		{"left through a device", Options{}, []tracer.Event{ev(1, tracer.PointTX, 2, "eth0", "phys")}, "device-tx = left-node"},

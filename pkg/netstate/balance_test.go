@@ -172,19 +172,7 @@ COMMIT
 // Topology: a namespace with sets, and in turn without and with a rule that asks for one. Action: read it. Expectation: sets are read when a rule
 // needs them.
 func TestReadSets(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces")
-	}
-	const name = "netstate-sets"
-	if err := netns.Create(name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Delete(name); err != nil {
-			t.Error(err)
-		}
-	})
-	path := netns.Dir + "/" + name
+	path := spaces(t, "netstate-sets", 1)[0].Path
 	run := func(stdin, tool string, args ...string) error {
 		return netns.Do(path, func() error {
 			cmd := exec.Command(tool, args...)
@@ -195,7 +183,7 @@ func TestReadSets(t *testing.T) {
 	if err := run("create s hash:ip,port comment counters\nadd s 10.0.0.1,tcp:80 comment \"a b\"\ncreate empty list:set\n", "ipset", "restore"); err != nil {
 		t.Skipf("needs the kernel module ip_set_hash_ipport, which this kernel does not have, or ipset: %v", err)
 	}
-	read := func() *Namespace { return &Read(context.Background(), []Ref{{Path: path, Name: name}}).Namespaces[0] }
+	read := func() *Namespace { return &Read(context.Background(), []Ref{{Path: path, Name: "x"}}).Namespaces[0] }
 	if n := read(); n.IPSets != nil || n.IPVS != nil || len(n.Unread) > 0 {
 		t.Errorf("without a rule: %+v %+v %q", n.IPSets, n.IPVS, n.Unread)
 	}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"net"
 	"net/netip"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -246,19 +245,7 @@ func TestLimitedOutput(t *testing.T) {
 // Topology: a namespace with a bridge, a port on it, a VXLAN device, routes, a listener and a rule. Action: read it. Expectation: all of it is
 // there, and reading changed nothing.
 func TestReadARealNamespace(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces")
-	}
-	const name = "netstate-test"
-	if err := netns.Create(name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Delete(name); err != nil {
-			t.Error(err)
-		}
-	})
-	path := netns.Dir + "/" + name
+	path := spaces(t, "netstate-test", 1)[0].Path
 	furnish(t, path)
 	var ln net.Listener
 	if err := netns.Do(path, func() (err error) {
@@ -306,7 +293,7 @@ func TestReadARealNamespace(t *testing.T) {
 	}
 	found := false
 	for _, r := range Discover() {
-		found = found || r.Name == name
+		found = found || r.Path == path
 	}
 	if !found {
 		t.Error("Discover does not find a named namespace")
