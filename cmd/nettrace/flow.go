@@ -25,21 +25,22 @@ type flowOptions struct {
 	output
 	nameOptions
 	probeOptions
-	proto     string
-	probe     bool
-	sport     uint16
-	count     int
-	size      int
-	timeout   time.Duration
-	untilDrop bool
-	scope     []string
-	record    string
-	pcap      string
-	clsact    bool   // capture as on kernels without tcx
-	ring      uint32 // MiB
-	ringBytes uint32 // for tests: smaller than a MiB
-	backend   string
-	offline   bool // nothing of this node is read
+	proto      string
+	probe      bool
+	sport      uint16
+	count      int
+	size       int
+	timeout    time.Duration
+	untilDrop  bool
+	scope      []string
+	record     string
+	pcap       string
+	clsact     bool // capture as on kernels without tcx
+	traceRules bool
+	ring       uint32 // MiB
+	ringBytes  uint32 // for tests: smaller than a MiB
+	backend    string
+	offline    bool // nothing of this node is read
 	// watch puts itself between the pipeline and the renderer; the lab compares what it sees.
 	watch func(render.Renderer) render.Renderer
 }
@@ -79,7 +80,7 @@ func newFlow(s streams) *cobra.Command {
 SRC and DST are one of: NAMESPACE/POD, svc/NAMESPACE/NAME:PORT, deploy/NAMESPACE/NAME, node/NAME, a DNS name, 10.0.0.1, 10.0.0.1:80,
 [2001:db8::1]:80, netns:NAME, netns:/path, pid:N, host (this node); SRC can be 'any'. A bare NAMESPACE/NAME is tried as a pod, and for DST
 then as a Service. Names come from the API server of the kubeconfig, asked for few single objects, or from --cluster FILE.
-Data goes to stdout, everything else to stderr. nettrace changes nothing on the node; --pcap attaches to its
+Data goes to stdout, everything else to stderr. nettrace changes nothing on the node, except with --trace-rules; --pcap attaches to its
 devices while it runs.
 
 Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 3 nothing matched or the evidence does not decide;
@@ -96,6 +97,9 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 
   # follow what is there, until the first drop
   nettrace flow any 10.244.2.20:8080 --timeout 0 --until-drop
+
+  # which rule was it, in the kernel's own words? adds an nftables table for this flow until nettrace ends
+  nettrace flow shop/client svc/shop/web:http --probe --trace-rules
 
   # an MTU hole: a probe with a full packet, or the largest size that passes
   nettrace flow 10.244.1.10 10.244.2.20:8080 --probe --size 1400
@@ -132,6 +136,7 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	f.StringVar(&o.pcap, "pcap", "", "also capture the flow's packets at every device they cross, as pcapng")
 	f.BoolVar(&o.clsact, "pcap-clsact", false, "attach --pcap as on kernels without tcx")
 	_ = f.MarkHidden("pcap-clsact")
+	f.BoolVar(&o.traceRules, "trace-rules", false, "have the kernel tell which rules this flow's packets meet: adds an nftables table until nettrace ends")
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
 	f.StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
@@ -190,6 +195,11 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err != nil {
 		return nil, err
 	}
+	if o.traceRules {
+		if err := mayReadRules(); err != nil { // what takes the same privileges
+			return nil, err
+		}
+	}
 	capt, err := openCapture(&o)
 	if err != nil {
 		return nil, err
@@ -209,7 +219,12 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err := capt.start(tr, p, warn); err != nil {
 		return nil, err
 	}
-	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
+	rules, err := p.traceRules(&o, warn)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rules.stop()) }()
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, rules: rules, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if ferr != nil {

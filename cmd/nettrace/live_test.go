@@ -104,9 +104,11 @@ func serve(t *testing.T, prefix string) *lab.Lab {
 const (
 	testRounds  = "NETTRACE_TEST_ROUNDS"  // default 2
 	testBackend = "NETTRACE_TEST_BACKEND" // default auto
+	testTrace   = "NETTRACE_TEST_TRACE"   // --trace-rules in the first round too
 )
 
-// Every case of the lab gets its verdict, twice, in random order.
+// Every case of the lab gets its verdict, twice, in random order; the second time with --trace-rules, when the kernel's word must be what was
+// inferred.
 func TestLabCases(t *testing.T) {
 	needRoot(t)
 	mustLeaveNothing(t)
@@ -123,7 +125,7 @@ func TestLabCases(t *testing.T) {
 		for _, c := range cases {
 			t.Run(fmt.Sprintf("%s/%d", c.Name, round), func(t *testing.T) {
 				var out bytes.Buffer
-				o := labRunOptions{output: output{format: "json"}, backend: os.Getenv(testBackend), record: filepath.Join(t.TempDir(), "case.nt")}
+				o := labRunOptions{output: output{format: "json"}, backend: os.Getenv(testBackend), record: filepath.Join(t.TempDir(), "case.nt"), traceRules: round > 1 || os.Getenv(testTrace) != ""}
 				var lacks *exitError
 				if err := labNeeds(c); errors.As(err, &lacks) && lacks.code == exitPrivileges {
 					t.Skip(err)
@@ -143,6 +145,9 @@ func TestLabCases(t *testing.T) {
 				schematest.Lines(t, out.Bytes())
 				if strings.Contains(out.String(), `"0.0.0.0:0"`) {
 					t.Error("a translation from or to no address")
+				}
+				if o.traceRules {
+					mustAgree(t, c.Name, o.record)
 				}
 				if round > 1 { // once is enough, and the guests run one round
 					mustNotConfirmWrongly(t, o.record)

@@ -19,7 +19,7 @@ import (
 type Record struct {
 	NetNS   uint32 `json:"netns,omitempty"` // inode of the namespace
 	Backend string `json:"backend"`         // nft, which stands for iptables-nft too, or iptables-legacy
-	Family  uint8  `json:"family"`          // NFPROTO_* (include/uapi/linux/netfilter.h): 1 inet, 2 ip, 7 bridge, 10 ip6
+	Family  uint8  `json:"family"`          // of the table, NFPROTO_* (include/uapi/linux/netfilter.h): 1 inet, 2 ip, 7 bridge, 10 ip6
 	Table   string `json:"table"`
 	Chain   string `json:"chain"`
 	Type    string `json:"type"` // rule, return or policy
@@ -82,8 +82,6 @@ func DecodeNFT(b []byte) (Record, error) {
 			r.OIF = number(v)
 		case unix.NFTA_TRACE_MARK:
 			r.Mark = number(v)
-		case unix.NFTA_TRACE_NFPROTO:
-			r.Family = uint8(number(v))
 		}
 	}
 	if policy, ok := attrs[unix.NFTA_TRACE_POLICY]; ok && r.Type == "policy" {
@@ -92,7 +90,7 @@ func DecodeNFT(b []byte) (Record, error) {
 	if r.Table == "" || r.Chain == "" || r.Type == "" {
 		return r, fmt.Errorf("decode an nft trace event: %w", ErrNoTrace)
 	}
-	r.Packet = decodePacket(network, transport)
+	r.Family, r.Packet = b[0], decodePacket(network, transport)
 	return r, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -255,7 +256,7 @@ func (s *Session) take(out []Record, p *place, log bool) []Record {
 			return
 		}
 		r, err := decode(payload)
-		if err != nil || (!log && !p.follow.complete(&r)) {
+		if err != nil || (!log && !p.follow.complete(&r)) || strings.HasPrefix(r.Table, TablePrefix) {
 			return
 		}
 		r.NetNS = p.inode

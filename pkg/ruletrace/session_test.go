@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -104,17 +105,15 @@ func start(t *testing.T, o Options) *Session {
 	return s
 }
 
-// steps writes records as "backend table/chain type number-or-verdict", without our own table's.
+// steps writes records as "backend table/chain type number-or-verdict".
 func steps(all []Record) []string {
 	var out []string
 	for _, r := range all {
-		switch {
-		case strings.HasPrefix(r.Table, TablePrefix):
-		case r.Backend == "nft":
-			out = append(out, fmt.Sprintf("%s %s/%s %s %s", r.Backend, r.Table, r.Chain, r.Type, r.Verdict))
-		default:
-			out = append(out, fmt.Sprintf("%s %s/%s %s %d", r.Backend, r.Table, r.Chain, r.Type, r.Number))
+		what := r.Verdict
+		if r.Backend == "iptables-legacy" {
+			what = strconv.Itoa(r.Number)
 		}
+		out = append(out, fmt.Sprintf("%s %s/%s %s %s", r.Backend, r.Table, r.Chain, r.Type, what))
 	}
 	return out
 }
