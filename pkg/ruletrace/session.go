@@ -170,7 +170,7 @@ func (s *Session) openLog(p *place, o *Options) (quiet bool, why error) {
 		return true, nil
 	}
 	log, err := listenLog()
-	if errors.Is(err, unix.EBUSY) {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EBUSY) { // EPERM is what nfulnl_recv_config says of a group that another has
 		return quiet, errors.New("another program, perhaps another nettrace, has log group 0")
 	}
 	if err != nil {

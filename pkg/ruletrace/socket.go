@@ -77,7 +77,7 @@ const (
 const copyRange = 128
 
 // listenLog binds log group 0 of the current thread's namespace, to which TRACE records go, and asks for each record at once. The kernel
-// gives a group to one socket: it is EBUSY for a second one.
+// gives a group to one socket: it is EPERM for a second one.
 func listenLog() (*socket, error) {
 	s, err := dial()
 	if err != nil {
