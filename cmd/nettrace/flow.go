@@ -184,6 +184,11 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if o.watch != nil {
 		out = o.watch(out)
 	}
+	if o.traceRules {
+		if err := mayReadRules(); err != nil { // takes the same privileges
+			return nil, err
+		}
+	}
 	restore := hurry()
 	defer restore() // once more after an error does no harm
 	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
@@ -194,11 +199,6 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	request, err := p.probe(ctx, &o, warn)
 	if err != nil {
 		return nil, err
-	}
-	if o.traceRules {
-		if err := mayReadRules(); err != nil { // what takes the same privileges
-			return nil, err
-		}
 	}
 	capt, err := openCapture(&o)
 	if err != nil {

@@ -266,6 +266,7 @@ func TestMissingPrivileges(t *testing.T) {
 	}{
 		{"no capabilities", []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all"}, []string{"flow", "127.0.0.1", "127.0.0.2:80"}, "missing CAP_BPF and CAP_PERFMON"},
 		{"no BTF", []string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /sys/kernel/btf && exec "$0" "$@"`}, []string{"flow", "127.0.0.1", "127.0.0.2:80"}, "does not have BTF"},
+		{"rules may not be traced", []string{"setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"}, []string{"flow", "127.0.0.1", "127.0.0.2:80", "--trace-rules"}, "missing CAP_NET_ADMIN"},
 		{"the lab without root", []string{"setpriv", "--reuid=65534", "--clear-groups"}, []string{"lab", "up"}, "run it as root"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
