@@ -74,7 +74,7 @@ func listener(t *testing.T, path, network, address string) (at netip.AddrPort, s
 			if err != nil {
 				return err
 			}
-			defer d.Close()
+			defer func() { _ = d.Close() }()
 			if _, err = d.Write([]byte("x")); errors.Is(err, unix.EPERM) {
 				return nil // a rule of OUTPUT dropped it
 			}
