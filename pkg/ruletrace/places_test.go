@@ -176,6 +176,13 @@ func inner(src, dst string) []byte {
 	return slices.Concat([]byte{0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0}, s.AsSlice(), d.AsSlice(), tcp)
 }
 
+// swapped has the ports the other way round.
+func swapped(packet []byte) []byte {
+	p := packet[20:]
+	p[0], p[1], p[2], p[3] = p[2], p[3], p[0], p[1]
+	return packet
+}
+
 // vxlan puts a packet behind the headers of VXLAN and Ethernet.
 func vxlan(packet []byte) []byte {
 	kind := uint16(unix.ETH_P_IP)
@@ -185,8 +192,8 @@ func vxlan(packet []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(make([]byte, 8+12), kind), packet...)
 }
 
-// A tunnel's packet is traced when the flow's is inside, in either direction, and not otherwise.
-func TestTunnels(t *testing.T) {
+// What carries or quotes a packet of the flow is traced, and what does so with another's is not.
+func TestPacketsInside(t *testing.T) {
 	path := namespace(t, "nft 'table inet fw { chain in { type filter hook input priority 10; counter; }; }'")
 	f := Flow{Proto: unix.IPPROTO_TCP, Outer: []uint8{4, 6}, VXLANPorts: []uint16{9999},
 		Src: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}, Dst: []netip.AddrPort{netip.MustParseAddrPort("10.96.0.80:443"), netip.MustParseAddrPort("[fd00:96::80]:443")},
@@ -208,6 +215,9 @@ func TestTunnels(t *testing.T) {
 		{"IP in IP", "ip4:4", "127.0.0.1", inner("10.0.0.1", "10.0.0.2"), true},
 		{"another flow", "udp4", "127.0.0.1:8472", vxlan(inner("10.0.0.3", "10.0.0.2")), false},
 		{"another flow in IP", "ip4:4", "127.0.0.1", inner("10.0.0.1", "10.0.0.3"), false},
+		{"an ICMP error", "ip4:1", "127.0.0.1", append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, inner("10.0.0.1", "10.0.0.2")...), true},
+		{"an ICMP error about a reply", "ip4:1", "127.0.0.1", append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, swapped(inner("10.0.0.2", "10.0.0.1"))...), true},
+		{"an ICMP error about another flow", "ip4:1", "127.0.0.1", append([]byte{3, 3, 0, 0, 0, 0, 0, 0}, inner("10.0.0.3", "10.0.0.2")...), false},
 		{"no tunnel's port", "udp4", "127.0.0.1:8473", vxlan(inner("10.0.0.1", "10.0.0.2")), false},
 		{"too short", "udp4", "127.0.0.1:8472", vxlan(inner("10.0.0.1", "10.0.0.2"))[:40], false},
 	} {

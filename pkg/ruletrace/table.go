@@ -24,6 +24,11 @@ const (
 	priorityConntrack = -199
 )
 
+// icmp is each family's protocol of errors, which quote the packet that they are about behind a header of 8 bytes (RFC 792, RFC 4443).
+const icmpHeader = 8
+
+var icmp = map[uint8]uint8{4: unix.IPPROTO_ICMP, 6: unix.IPPROTO_ICMPV6}
+
 // ownedTable is a table in the current thread's namespace. Closing the connection takes it away.
 type ownedTable struct {
 	conn  *nftables.Conn
@@ -91,12 +96,9 @@ func (o *ownedTable) fill(family uint8, f *Flow, conntrack bool) error {
 		}
 	}
 	rules := [][]expr.Any{}
-	h := plain(family)
-	for i := range sets[family] {
-		for _, reply := range []bool{false, true} {
-			rules = append(rules, slices.Concat(l4proto(f.Proto), h.match(&sets[family][i], reply), mark()))
-		}
-	}
+	h, quoted := plain(family), inside(family, icmpHeader)
+	rules = bothWays(rules, l4proto(f.Proto), &h, sets[family])
+	rules = bothWays(rules, append(l4proto(icmp[family]), quoted.protocol(f.Proto)...), &quoted, sets[family])
 	if slices.Contains(f.Outer, family) {
 		tunnelled, err := o.tunnelRules(f, sets)
 		if err != nil {
@@ -108,11 +110,23 @@ func (o *ownedTable) fill(family uint8, f *Flow, conntrack bool) error {
 	if conntrack {
 		rules = nil
 		for i := range sets[family] {
-			rules = append(rules, slices.Concat(l4proto(f.Proto), conntrackMatch(&sets[family][i], family), mark()))
+			for _, proto := range slices.Compact([]uint8{f.Proto, icmp[family]}) { // an ICMP error belongs to the connection that it is about
+				rules = append(rules, slices.Concat(l4proto(proto), conntrackMatch(&sets[family][i], family), mark()))
+			}
 		}
 		o.chains(rules, "_connection", priorityConntrack)
 	}
 	return o.conn.Flush()
+}
+
+// bothWays adds rules for the packets of each leg, and for those of its replies.
+func bothWays(rules [][]expr.Any, begin []expr.Any, h *headers, legs []legSets) [][]expr.Any {
+	for i := range legs {
+		for _, reply := range []bool{false, true} {
+			rules = append(rules, slices.Concat(begin, h.match(&legs[i], reply), mark()))
+		}
+	}
+	return rules
 }
 
 // chains adds the same rules to the two hooks at which packets come into a namespace's rules.

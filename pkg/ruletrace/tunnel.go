@@ -43,18 +43,9 @@ func (o *ownedTable) tunnelRules(f *Flow, sets map[uint8][]legSets) ([][]expr.An
 	for _, family := range []uint8{4, 6} {
 		legs := sets[family]
 		udp := append(l4proto(protoVXLN), load(th, 2, 2, regFirst), lookup(ports), load(th, behindUDP-2, 2, regFirst), equals(port(etherTypes[family])...))
-		for _, way := range []struct {
-			begin []expr.Any
-			h     headers
-		}{{udp, inside(family, behindUDP)}, {l4proto(inIP[family]), inside(family, 0)}} {
-			way.begin = append(way.begin, way.h.protocol(f.Proto)...)
-			for i := range legs {
-				for _, reply := range []bool{false, true} {
-					rule := append(append([]expr.Any{}, way.begin...), way.h.match(&legs[i], reply)...)
-					out = append(out, append(rule, mark()...))
-				}
-			}
-		}
+		vxlan, ip := inside(family, behindUDP), inside(family, 0)
+		out = bothWays(out, append(udp, vxlan.protocol(f.Proto)...), &vxlan, legs)
+		out = bothWays(out, append(l4proto(inIP[family]), ip.protocol(f.Proto)...), &ip, legs)
 	}
 	return out, nil
 }
