@@ -36,6 +36,7 @@ type live struct {
 	tr       *tracer.Tracer
 	opt      liveOptions
 	rec      *tracer.Capture // nil without --record
+	rules    *ruleTrace      // nil without --trace-rules
 	refs     []netstate.Ref
 	before   *netstate.Snapshot
 	mayCross func(*netstate.Namespace) bool // whether the flow was expected in a namespace
@@ -92,6 +93,7 @@ func (l *live) Next() (tracer.Frame, error) {
 			if f.Note != nil && l.rec != nil {
 				l.rec.Note(f.Note.Name, json.RawMessage(f.Note.JSON))
 			}
+			l.unsaved = f.Event != nil && l.rec != nil
 			return f, nil
 		}
 		if l.closing > 0 {
@@ -102,6 +104,9 @@ func (l *live) Next() (tracer.Frame, error) {
 		}
 		if now := time.Now(); now.After(l.tick) {
 			l.tick = now.Add(tickEvery)
+			if err := l.tellRules(); err != nil {
+				return tracer.Frame{}, err
+			}
 			if l.over(now) {
 				l.closing = 1
 			}
@@ -112,9 +117,11 @@ func (l *live) Next() (tracer.Frame, error) {
 			return tracer.Frame{}, err
 		}
 		if ok {
-			l.unsaved = l.rec != nil
 			l.newest = max(l.newest, tracer.RecordTime(l.record.RawSample))
-			return tracer.Frame{Event: l.record.RawSample}, nil
+			if err := l.tellRules(); err != nil { // they were told before the packet came to this event
+				return tracer.Frame{}, err
+			}
+			l.pending = append(l.pending, tracer.Frame{Event: l.record.RawSample})
 		}
 	}
 }
@@ -240,6 +247,9 @@ func (l *live) finale() (tracer.Frame, error) {
 	l.closing++
 	switch l.closing {
 	case 2:
+		if err := l.tellRules(); err != nil {
+			return tracer.Frame{}, err
+		}
 		l.ask(time.Second)
 		l.ask(time.Second)
 		if s := l.similar(); !l.progress.sawPackets && len(s) > 0 {

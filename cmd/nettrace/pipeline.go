@@ -26,6 +26,7 @@ const (
 	noteProbe   = "probe"
 	noteSimilar = "similar"
 	noteCluster = "cluster" // names; may come again with more
+	noteTraced  = "traced"  // rules that the kernel told of, ahead of the events behind them; comes again and again
 )
 
 // header is the first note of a run.
@@ -69,6 +70,8 @@ type pipeline struct {
 	progress progress
 	skipped  int    // journeys beyond maxJourneys
 	now      uint64 // monotonic, of the newest tick
+	traced   *netstate.Traced
+	untold   uint64 // times that records of rules were lost
 }
 
 // runPipeline takes a source to its end and returns the verdict. A recording that ends early is judged as far as it goes, with an error
@@ -126,6 +129,7 @@ func (p *pipeline) take(f tracer.Frame) error {
 
 func (p *pipeline) note(n *tracer.Note) error {
 	var cluster clusterNote
+	var traced tracedNote
 	into := map[string]func() any{
 		noteHeader:  func() any { p.head = &header{}; return p.head },
 		noteBefore:  func() any { p.in.Before = &netstate.Snapshot{}; return p.in.Before },
@@ -133,6 +137,7 @@ func (p *pipeline) note(n *tracer.Note) error {
 		noteProbe:   func() any { p.in.Probe = &probe.Result{}; return p.in.Probe },
 		noteSimilar: func() any { return &p.in.Similar },
 		noteCluster: func() any { return &cluster },
+		noteTraced:  func() any { return &traced },
 	}[n.Name]
 	if into == nil {
 		return nil // of a newer version
@@ -140,6 +145,7 @@ func (p *pipeline) note(n *tracer.Note) error {
 	if err := json.Unmarshal(n.JSON, into()); err != nil {
 		return fmt.Errorf("read the recording's %s: %w", n.Name, err)
 	}
+	p.rules(&traced)
 	if n.Name == noteCluster {
 		p.names.learn(&cluster)
 		p.names.see(p.in.Before)
@@ -154,6 +160,17 @@ func (p *pipeline) note(n *tracer.Note) error {
 		return p.out.Start(p.head.Start)
 	}
 	return nil
+}
+
+// rules keeps what the kernel told of rules for the journeys that follow.
+func (p *pipeline) rules(n *tracedNote) {
+	for i := range n.Records {
+		if p.traced == nil {
+			p.traced = &netstate.Traced{}
+		}
+		p.traced.Add(p.in.Before, &n.Records[i])
+	}
+	p.untold = max(p.untold, n.Lost)
 }
 
 // backends says by name how each point was attached.
@@ -173,7 +190,7 @@ func (p *pipeline) emit() error {
 	for i := range done {
 		j := &done[i]
 		j.At = p.wall(j.Start)
-		netstate.Attribute(p.in.Before, j)
+		netstate.Attribute(p.in.Before, p.traced, j)
 		p.names.label(j)
 		journey.Describe(j, p.names.words())
 	}
@@ -262,6 +279,9 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	}
 	if p.skipped > 0 {
 		v.Evidence = append(v.Evidence, fmt.Sprintf("%d further packets were followed and not judged", p.skipped))
+	}
+	if p.untold > 0 {
+		v.Evidence = append(v.Evidence, fmt.Sprintf("records of rules were lost %d times: rules that they would have named are inferred", p.untold))
 	}
 	if early != nil {
 		v.Evidence = append(v.Evidence, early.Error())

@@ -36,6 +36,7 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
 	})
-	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s), newGuard(s))
+	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s))
+	root.AddCommand(newGuards(s)...)
 	return root
 }

@@ -113,7 +113,7 @@ func TestAttributeIPVS(t *testing.T) {
 		{"what is no address", toward("10.96.0.80:80", seen("masquerading", "x", "y"), dnat("x", "y")), []string{"", ""}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			Attribute(balancing(t), tc.j)
+			Attribute(balancing(t), nil, tc.j)
 			for i, want := range tc.want {
 				got := ""
 				if r := tc.j.Hops[i+1].Rule; r != nil {
@@ -148,14 +148,14 @@ COMMIT
 	}
 	s.Namespaces[0].IPSets = sets
 	j := toward("10.96.0.80:80", dnat("10.96.0.80:80", "10.244.2.20:8080"))
-	Attribute(s, j)
+	Attribute(s, nil, j)
 	if r := j.Hops[1].Rule; r == nil || r.Backend != "iptables-legacy" || r.Number != 1 {
 		t.Errorf("%+v", r)
 	}
 	refused := journey.Hop{Stage: journey.StageDrop, Location: "nf_hook_slow", Hook: "INPUT", Verdict: "reject", Reason: "NETFILTER_DROP"}
 	for dst, backend := range map[string]string{"10.96.0.80:80": "", "10.96.0.80:81": "iptables-legacy", "10.96.0.82:80": "iptables-legacy"} {
 		j = toward(dst, refused)
-		Attribute(s, j)
+		Attribute(s, nil, j)
 		got := ""
 		if r := j.Hops[1].Rule; r != nil {
 			got = r.Backend

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
+	"github.com/nettrace-io/nettrace/pkg/ruletrace"
 )
 
 // What follows runs on a thread inside the namespace: /proc/sys/net and /proc/thread-self/net follow the thread.
@@ -158,6 +159,9 @@ func (r *reader) nftables(ctx context.Context) {
 		return
 	}
 	n, warnings, err := ruleset.ParseNFT(&out.Buffer, func(family, table string) bool {
+		if strings.HasPrefix(table, ruletrace.TablePrefix) { // nettrace's own, which decides nothing
+			return true
+		}
 		for _, s := range r.n.Rulesets {
 			if s.Backend == "iptables-nft" && s.Family == family && slices.ContainsFunc(s.Tables, func(t ruleset.Table) bool { return t.Name == table }) {
 				return true
