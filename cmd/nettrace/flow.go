@@ -62,7 +62,8 @@ func (o *output) flags(c *cobra.Command) {
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(render.Formats(), cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (o *output) renderer(s streams) (render.Renderer, error) {
+// options are those of every renderer: colours and width are for terminals only.
+func (o *output) options(s streams) render.Options {
 	opt := render.Options{Addresses: o.addresses}
 	if f, ok := s.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		opt.Color = !o.noColor && os.Getenv("NO_COLOR") == ""
@@ -70,7 +71,11 @@ func (o *output) renderer(s streams) (render.Renderer, error) {
 			opt.Width = max(w, 40)
 		}
 	}
-	return render.New(o.format, s.out, opt)
+	return opt
+}
+
+func (o *output) renderer(s streams) (render.Renderer, error) {
+	return render.New(o.format, s.out, o.options(s))
 }
 
 func newFlow(s streams) *cobra.Command {
@@ -184,7 +189,7 @@ func (o *flowOptions) check(args []string) error {
 }
 
 // runFlow is the whole of 'nettrace flow': resolve, attach, follow, judge.
-func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText string) (v *verdict.Verdict, err error) {
+func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText string) (*verdict.Verdict, error) {
 	out, err := o.renderer(s)
 	if err != nil {
 		return nil, err
@@ -204,11 +209,20 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if err != nil {
 		return nil, err
 	}
-	request, err := p.probe(ctx, &o, warn)
+	return p.trace(ctx, &o, out, warn, func() {
+		restore()
+		sayLacking(warn)
+		sayUnread(p.before, warn)
+	})
+}
+
+// trace attaches, follows and judges; ready is called once everything is attached.
+func (p *plan) trace(ctx context.Context, o *flowOptions, out render.Renderer, warn func(string), ready func()) (v *verdict.Verdict, err error) {
+	request, err := p.probe(ctx, o, warn)
 	if err != nil {
 		return nil, err
 	}
-	capt, err := openCapture(&o)
+	capt, err := openCapture(o)
 	if err != nil {
 		return nil, err
 	}
@@ -221,19 +235,17 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, tr.Close()) }()
-	restore()
-	sayLacking(warn)
+	ready()
 	defer p.names.missing(warn) // of what was looked up on the way
-	sayUnread(p.before, warn)
 	if err := capt.start(tr, p, warn); err != nil {
 		return nil, err
 	}
-	rules, err := p.traceRules(&o, warn)
+	rules, err := p.traceRules(o, warn)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, rules.stop()) }()
-	src := &live{ctx: ctx, tr: tr, refs: p.refs, before: p.before, mayCross: p.mayCross, rules: rules, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, before: p.before, mayCross: p.mayCross, rules: rules, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, o), warn: warn, lookup: p.names.lookup()}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if ferr != nil {
@@ -242,7 +254,7 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 		src.rec = tracer.NewCapture(f, tr.Names())
 		defer func() { err = errors.Join(err, src.rec.Close(), f.Close()) }()
 	}
-	if err := p.introduce(src, &o, tr); err != nil {
+	if err := p.introduce(src, o, tr); err != nil {
 		return nil, err
 	}
 	return runPipeline(capt.source(src), capt.watch(out), o.addresses, func(pr progress) {
@@ -251,18 +263,22 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	})
 }
 
+// flow is the flow as records have it.
+func (p *plan) flow() verdict.Flow {
+	src := p.src.text
+	if len(p.src.addrs) > 0 {
+		src = p.src.addrs[0].String()
+	}
+	return verdict.Flow{Proto: p.proto, Src: src, Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport,
+		SrcRef: p.refOf(p.src), DstRef: p.refOf(p.dst), Endpoints: p.dst.endpoints}
+}
+
 // introduce queues what a run begins with: the header and the snapshot.
 func (p *plan) introduce(src *live, o *flowOptions, tr *tracer.Tracer) error {
-	srcName := p.src.text
-	if len(p.src.addrs) > 0 {
-		srcName = p.src.addrs[0].String()
-	}
-	flow := verdict.Flow{Proto: p.proto, Src: srcName, Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport,
-		SrcRef: p.refOf(p.src), DstRef: p.refOf(p.dst), Endpoints: p.dst.endpoints}
 	now := time.Now().Add(o.clockSkew).UTC()
 	h := header{Scoped: len(o.scope) > 0, WallNS: now.UnixNano() - int64(tracer.Now()), Start: render.Start{
 		Kind: "start", Schema: render.Schema, Node: p.node, Kernel: tracer.Kernel(), Lockdown: tracer.Lockdown(),
-		Flow:   flow,
+		Flow:   p.flow(),
 		Points: tr.Points(), AttachMS: tr.AttachTime().Milliseconds(), Time: now,
 	}}
 	if err := src.note(noteHeader, h); err != nil {

@@ -119,6 +119,9 @@ func labUp(ctx context.Context, s streams, name, prefix string) (err error) {
 	fmt.Fprintf(s.out, "The lab is up. Namespaces: %s\nIts Kubernetes objects: %s\n", strings.Join(lab.ShortNames(), ", "), cluster)
 	if c.Name != "" {
 		fmt.Fprintf(s.out, "Broken: %s\nTry:    nettrace flow netns:%s %s --proto %s --probe --cluster %s %s\n", render.Escape(c.Title), l.NetNS(c.Probe.From), render.Escape(c.Probe.To), render.Escape(c.Probe.Proto), cluster, scopeFlags(l))
+		if c.Probe.From == "client" && c.Probe.Proto != "icmp" {
+			fmt.Fprintf(s.out, "Layer?  nettrace diagnose shop/client %s --proto %s --cluster %s %s\n", render.Escape(c.Probe.To), render.Escape(c.Probe.Proto), cluster, scopeFlags(l))
+		}
 	} else {
 		fmt.Fprintf(s.out, "Try:    nettrace flow shop/client svc/shop/web:http --probe --cluster %s %s\n", cluster, scopeFlags(l))
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -80,17 +81,8 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 		return nil, fmt.Errorf("icmp has no ports: write %s without :%d", p.dst.addrs[0], p.dst.port)
 	}
 	if o.probe {
-		if p.dst.port == 0 && p.proto != "icmp" {
-			return nil, fmt.Errorf("a %s probe needs a port: write DST:PORT", p.proto)
-		}
-		if p.src.netns == "" && p.src.node != "" && !slices.Contains(nodesOf(refs), p.src.node) {
-			return nil, fmt.Errorf("%s runs on %s: run the probe there, or leave --probe out", p.src.text, p.src.node)
-		}
-		if p.src.netns == "" && mayEnter() != nil {
-			return nil, fmt.Errorf("the namespaces of this node could not be read: %w", mayEnter())
-		}
-		if p.src.netns == "" {
-			return nil, fmt.Errorf("no namespace on this node has the address %s: run the probe on the sender's node, or leave --probe out", p.src.text)
+		if err := p.canProbe(); err != nil {
+			return nil, err
 		}
 	}
 	p.filter = tracer.Filter{Proto: protos[p.proto], AnySrc: p.src.any, Src: p.src.addrs, Dst: p.dst.addrs, Sport: o.sport, Dport: p.dst.port, VXLANPorts: vxlanPorts(p.before), Outer: outerFamilies(p.before)}
@@ -122,6 +114,23 @@ func (p *plan) mayCross(n *netstate.Namespace) bool {
 		}
 	}
 	return slices.ContainsFunc(ends, func(a netip.Addr) bool { return !a.IsLoopback() && n.IsLocal(a) })
+}
+
+// canProbe says why no probe can be sent from here.
+func (p *plan) canProbe() error {
+	switch {
+	case p.src.any:
+		return errors.New("a probe needs a sender: name SRC instead of 'any'")
+	case p.dst.port == 0 && p.proto != "icmp":
+		return fmt.Errorf("a %s probe needs a port: write DST:PORT", p.proto)
+	case p.src.netns == "" && p.src.node != "" && !slices.Contains(nodesOf(p.refs), p.src.node):
+		return fmt.Errorf("%s runs on %s: run the probe there, or leave --probe out", p.src.text, p.src.node)
+	case p.src.netns == "" && mayEnter() != nil:
+		return fmt.Errorf("the namespaces of this node could not be read: %w", mayEnter())
+	case p.src.netns == "":
+		return fmt.Errorf("no namespace on this node has the address %s: run the probe on the sender's node, or leave --probe out", p.src.text)
+	}
+	return nil
 }
 
 // nodesOf are the nodes whose namespaces are watched.

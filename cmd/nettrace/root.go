@@ -17,7 +17,8 @@ func newRoot(s streams) *cobra.Command {
 		Short: "Follow a packet through this node and learn which layer dropped it",
 		Long: `nettrace follows one flow through this node, live, in the kernel: veth, bridge, NAT, routes, VXLAN and back. It shows
 each packet's way hop by hop and ends with a verdict: which of the five layers failed, why, and what to do.`,
-		Example: `  nettrace flow 10.244.1.10 10.96.0.80:80 --probe
+		Example: `  nettrace diagnose shop/client svc/shop/web:http
+  nettrace flow 10.244.1.10 10.96.0.80:80 --probe
   nettrace flow netns:client 10.244.2.20:8080 --record flow.nt
   nettrace rules 10.244.1.10 10.96.0.80:80
   nettrace drops
@@ -36,7 +37,7 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
 	})
-	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s))
+	root.AddCommand(newDiagnose(s), newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s))
 	root.AddCommand(newGuards(s)...)
 	return root
 }

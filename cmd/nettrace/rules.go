@@ -8,13 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
@@ -115,18 +113,6 @@ func (o *rulesOptions) check(args []string) error {
 	return nil
 }
 
-// rulesRenderer is the renderer of a dry run for the output flags.
-func (o *output) rulesRenderer(s streams) (render.RulesRenderer, error) {
-	opt := render.Options{Addresses: o.addresses}
-	if f, ok := s.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		opt.Color = !o.noColor && os.Getenv("NO_COLOR") == ""
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
-			opt.Width = max(w, 40)
-		}
-	}
-	return render.NewRules(o.format, s.out, opt)
-}
-
 // runRules is the whole of 'nettrace rules': resolve, read, walk, tell.
 func runRules(ctx context.Context, s streams, o rulesOptions, srcText, dstText string) error {
 	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
@@ -163,7 +149,7 @@ func runRules(ctx context.Context, s streams, o rulesOptions, srcText, dstText s
 	if err != nil {
 		return err
 	}
-	out, err := o.rulesRenderer(s)
+	out, err := render.NewRules(o.format, s.out, o.options(s))
 	if err != nil {
 		return err
 	}

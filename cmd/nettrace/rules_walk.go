@@ -187,43 +187,7 @@ func (d *dryRun) world(n *netstate.Namespace) *ruleset.World {
 		d.sayRulesUnread(n)
 	}
 	d.used[n.Name] = true
-	return &ruleset.World{
-		Sets: n.Rulesets,
-		Local: func(a netip.Addr) bool {
-			route, ok := n.RouteFor(a)
-			return n.IsLocal(a) || ok && route.Type == "local"
-		},
-		Route: func(a netip.Addr) (string, bool) {
-			route, ok := n.RouteFor(a)
-			switch {
-			case !ok:
-				return "", false
-			case route.Type == "unicast" && route.Dev != "":
-				return route.Dev, true
-			case route.Type == "blackhole" || route.Type == "unreachable" || route.Type == "prohibit":
-				return "", false
-			}
-			return ruleset.UnknownDevice, true
-		},
-		Source: func(dev string, six bool) netip.Addr { return onlyAddress(n.Link(dev), six) },
-	}
-}
-
-// onlyAddress is the address of a device that has one of the family; of several the kernel chooses by the next hop, which is not followed.
-func onlyAddress(l *netstate.Link, six bool) netip.Addr {
-	var out netip.Addr
-	if l == nil {
-		return out
-	}
-	for _, p := range l.Addrs {
-		if a := p.Addr(); a.Is6() == six && !a.IsLinkLocalUnicast() {
-			if out.IsValid() {
-				return netip.Addr{}
-			}
-			out = a
-		}
-	}
-	return out
+	return n.World()
 }
 
 // walkSaved walks through rules from files: one namespace, of which only the rules and the addresses of --local are known.

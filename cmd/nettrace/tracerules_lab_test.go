@@ -15,10 +15,10 @@ import (
 // untold are cases in which the kernel's trace cannot name a rule that is inferred, with the reason.
 var untold = map[string]string{}
 
-// untraced is a recording without what the kernel told of rules.
-type untraced struct{ recording }
+// withoutTrace is a recording without what the kernel told of rules.
+type withoutTrace struct{ recording }
 
-func (u untraced) Next() (tracer.Frame, error) {
+func (u withoutTrace) Next() (tracer.Frame, error) {
 	for {
 		f, err := u.recording.Next()
 		if err != nil || f.Note == nil || f.Note.Name != noteTraced {
@@ -58,7 +58,7 @@ func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func mustAgree(t *testing.T, name, file string) {
 	t.Helper()
 	traced := journeysOf(t, file, func(r recording) source { return r })
-	inferred := journeysOf(t, file, func(r recording) source { return untraced{r} })
+	inferred := journeysOf(t, file, func(r recording) source { return withoutTrace{r} })
 	if len(traced) != len(inferred) {
 		t.Fatalf("%d journeys with the kernel's word, %d without", len(traced), len(inferred))
 	}

@@ -138,8 +138,8 @@ func BrokenLinks(repo fs.FS, name string) ([]string, error) {
 	return out, nil
 }
 
-// Screens checks the blocks that 'make screens' fills: each names a lab case of the repository, ends before the next begins, and holds
-// what that case printed, not only the command.
+// Screens checks the blocks that 'make screens' fills: each names a lab case of the repository, perhaps with a command to run in its lab, ends
+// before the next begins, and holds what that printed, not only the commands.
 func Screens(repo fs.FS, page []byte) []string {
 	var out []string
 	open, printed := "", 0
@@ -150,7 +150,8 @@ func Screens(repo fs.FS, page []byte) []string {
 			if open != "" {
 				out = append(out, fmt.Sprintf("line %d: the screen before has no end", l.number))
 			}
-			open, printed = m[1], 0
+			open, _, _ = strings.Cut(m[1], " ")
+			printed = 0
 			if _, err := fs.Stat(repo, path.Join("pkg/lab/cases", open+".yaml")); err != nil {
 				out = append(out, fmt.Sprintf("line %d: there is no lab case %q", l.number, open))
 			}

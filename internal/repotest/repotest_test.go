@@ -199,6 +199,8 @@ func TestScreens(t *testing.T) {
 	}{
 		{"none", "text\n", nil},
 		{"full", begin + full + end, nil},
+		{"a command in the case's lab", "<!-- screen:ok diagnose a b -->\n" + full + end, nil},
+		{"a command in no case's lab", "<!-- screen:gone diagnose a b -->\n" + full + end, []string{`line 1: there is no lab case "gone"`}},
 		{"empty", begin + end, []string{`line 2: the screen "ok" is empty: run 'make screens'`}},
 		{"only the command", begin + "```\n$ x\n\n```\n" + end, []string{`line 6: the screen "ok" is empty: run 'make screens'`}},
 		{"no end", begin + full, []string{`the screen "ok" has no end`}},

@@ -87,6 +87,7 @@ func Services() []Service {
 	b := Endpoint{Addr: netip.MustParseAddrPort("10.244.2.20:8080"), Node: "node2"}
 	return []Service{
 		{Namespace: "default", Name: "kubernetes", PortName: "https", Proto: "tcp", ClusterIP: addr("10.0.0.1"), Port: 443, Endpoints: []Endpoint{{Addr: netip.MustParseAddrPort("192.0.2.2:9443")}}},
+		{Namespace: "kube-system", Name: "kube-dns", PortName: "dns", Proto: "udp", ClusterIP: ClusterDNS, Port: 53, Endpoints: []Endpoint{{Addr: netip.MustParseAddrPort("10.244.2.20:53"), Node: "node2"}}},
 		{Namespace: "shop", Name: "web", PortName: "http", Proto: "tcp", ClusterIP: addr("10.96.0.80"), Port: 80, Endpoints: []Endpoint{a, b}},
 		{Namespace: "shop", Name: "web-node", PortName: "http", Proto: "tcp", ClusterIP: addr("10.96.0.81"), Port: 80, NodePort: 30080, Endpoints: []Endpoint{b}},
 		{Namespace: "shop", Name: "empty", PortName: "http", Proto: "tcp", ClusterIP: addr("10.96.0.82"), Port: 80},

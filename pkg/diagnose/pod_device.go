@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+)
+
+func init() {
+	register(check{name: "pod-device", layer: PodNetwork, run: podDevice, silences: []string{"pod-route", "endpoint-alive"}})
+	register(check{name: "pod-address", layer: PodNetwork, run: podAddress, silences: []string{"node-routes", "listener", "target-port"}})
+}
+
+// podDevice: each pod's device is up at both ends and on the bridge where its neighbours are.
+func podDevice(in *Input) Result {
+	w := in.path()
+	var p parts
+	for _, s := range append([]side{w.src}, w.targets...) {
+		switch {
+		case !s.inPod():
+		case s.ns == nil:
+			if s.host == nil {
+				p.unsure(in.elsewhere(&s))
+			}
+		default:
+			in.deviceOf(&p, &s)
+		}
+	}
+	return p.result("neither end is a pod")
+}
+
+func (in *Input) deviceOf(p *parts, s *side) {
+	name := in.who(s.addr, 0)
+	i := slices.IndexFunc(s.ns.Links, func(l netstate.Link) bool { return slices.ContainsFunc(l.Addrs, s.has) })
+	if i < 0 {
+		p.unsure(fmt.Sprintf("no device of %s has its address: %s", name, unread(s.ns, "")))
+		return
+	}
+	l := &s.ns.Links[i]
+	bad := func(what string) {
+		p.bad(Result{Cause: "pod-link-down", Node: s.node, Stops: true, Summary: fmt.Sprintf("%s is cut off: %s", name, what), Evidence: []string{"state: " + what},
+			Fix: []string{fmt.Sprintf("on %s: ip -d link show; the CNI plugin makes the device with the pod: delete the pod, and look at the plugin's log", s.node)}})
+	}
+	if !l.Up {
+		bad(fmt.Sprintf("%s in the pod is down", l.Name))
+		return
+	}
+	veths := in.Snapshot.HostVeths(s.ns.Inode)
+	for _, v := range veths {
+		switch {
+		case !v.Link.Up:
+			bad(fmt.Sprintf("%s, the pod's device on %s, is down", v.Link.Name, s.node))
+			return
+		case v.Link.Master == 0 && !routedTo(v.NS, s, v.Link.Name):
+			bad(fmt.Sprintf("%s, the pod's device on %s, is on no bridge, and no route leads to it", v.Link.Name, s.node))
+			return
+		}
+	}
+	if len(veths) == 0 {
+		p.unsure(fmt.Sprintf("the device of %s on its node is not known", name))
+		return
+	}
+	p.good(fmt.Sprintf("%s is joined to %s by %s", name, s.node, veths[0].Link.Name))
+}
+
+// routedTo: CNI plugins without a bridge, such as Calico, have a route to each pod's device.
+func routedTo(host *netstate.Namespace, s *side, dev string) bool {
+	r, ok := host.RouteFor(s.addr)
+	return ok && r.Dev == dev
+}
+
+// podAddress: nobody else on this kernel has the address of either end.
+func podAddress(in *Input) Result {
+	w := in.path()
+	var p parts
+	for _, s := range append([]side{w.src}, w.targets...) {
+		if !s.inPod() || s.addr.IsLoopback() || s.addr.IsLinkLocalUnicast() {
+			continue // every namespace has these
+		}
+		var where []string
+		for _, o := range in.Snapshot.OwnersOf(s.addr) {
+			if o.NS.Node == s.node {
+				where = add(where, o.NS.Name)
+			}
+		}
+		switch {
+		case len(where) > 1:
+			p.bad(Result{Cause: "pod-ip-conflict", Node: s.node, Stops: true, Summary: fmt.Sprintf("%d namespaces of %s have the address %s", len(where), s.node, s.addr),
+				Evidence: []string{fmt.Sprintf("state: %s is configured in %s", s.addr, sentence(where))},
+				Fix: []string{fmt.Sprintf("find whose address it should be: kubectl get pods -A -o wide | grep %s", s.addr),
+					fmt.Sprintf("on %s: ip addr show to %s; a sandbox that was not cleaned up, or an address on the node, has to go", s.node, s.addr)}})
+		case len(where) == 1:
+			p.good(fmt.Sprintf("only %s has %s", where[0], s.addr))
+		case s.host == nil:
+			p.unsure(in.elsewhere(&s))
+		}
+	}
+	return p.result("neither end is a pod")
+}
