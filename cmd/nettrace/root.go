@@ -35,6 +35,7 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
 	})
+	stdinFlag(root)
 	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newLab(s), newGuard(s))
 	return root
 }
