@@ -39,7 +39,8 @@ type flowOptions struct {
 	ring      uint32 // MiB
 	ringBytes uint32 // for tests: smaller than a MiB
 	backend   string
-	offline   bool // nothing of this node is read
+	clockSkew time.Duration // for tests: how wrong this node's clock is
+	offline   bool          // nothing of this node is read
 	// watch puts itself between the pipeline and the renderer; the lab compares what it sees.
 	watch func(render.Renderer) render.Renderer
 }
@@ -132,6 +133,8 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	f.StringVar(&o.pcap, "pcap", "", "also capture the flow's packets at every device they cross, as pcapng")
 	f.BoolVar(&o.clsact, "pcap-clsact", false, "attach --pcap as on kernels without tcx")
 	_ = f.MarkHidden("pcap-clsact")
+	f.DurationVar(&o.clockSkew, "clock-skew", 0, "report the time as if this node's clock were ahead by this much")
+	_ = f.MarkHidden("clock-skew")
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
 	f.StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
@@ -235,10 +238,11 @@ func (p *plan) introduce(src *live, o *flowOptions, tr *tracer.Tracer) error {
 	}
 	flow := verdict.Flow{Proto: p.proto, Src: srcName, Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport,
 		SrcRef: p.refOf(p.src), DstRef: p.refOf(p.dst), Endpoints: p.dst.endpoints}
-	h := header{Scoped: len(o.scope) > 0, WallNS: time.Now().UnixNano() - int64(tracer.Now()), Start: render.Start{
+	now := time.Now().Add(o.clockSkew).UTC()
+	h := header{Scoped: len(o.scope) > 0, WallNS: now.UnixNano() - int64(tracer.Now()), Start: render.Start{
 		Kind: "start", Schema: render.Schema, Node: p.node, Kernel: tracer.Kernel(), Lockdown: tracer.Lockdown(),
 		Flow:   flow,
-		Points: tr.Points(), AttachMS: tr.AttachTime().Milliseconds(),
+		Points: tr.Points(), AttachMS: tr.AttachTime().Milliseconds(), Time: now,
 	}}
 	if err := src.note(noteHeader, h); err != nil {
 		return err

@@ -61,7 +61,8 @@ type pipeline struct {
 	in       verdict.Input
 	names    labeller
 	progress progress
-	skipped  int // journeys beyond maxJourneys
+	skipped  int    // journeys beyond maxJourneys
+	now      uint64 // monotonic, of the newest tick
 }
 
 // runPipeline takes a source to its end and returns the verdict. A recording that ends early is judged as far as it goes, with an error
@@ -101,6 +102,7 @@ func (p *pipeline) take(f tracer.Frame) error {
 	case p.asm == nil:
 		return errors.New("the recording has events before it says which flow they belong to")
 	case f.Tick != nil:
+		p.now = max(p.now, f.Tick.Now)
 		p.asm.Advance(f.Tick.Now, f.Tick.Lost)
 	case f.Event != nil:
 		var e tracer.Event
@@ -139,6 +141,7 @@ func (p *pipeline) note(n *tracer.Note) error {
 		p.names.see(p.in.Before)
 		p.asm = journey.New(journey.Options{Places: places(p.in.Before, p.names.index), Scoped: p.head.Scoped, IsLocal: p.in.Before.LocalIn(),
 			BridgeOf: p.in.Before.BridgeOf(), Backends: backends(p.head.Start.Points)})
+		p.head.Start.Nodes = watchedNodes(p.in.Before, &p.in.Flow)
 		return p.out.Start(p.head.Start)
 	}
 	return nil
@@ -160,6 +163,7 @@ func (p *pipeline) emit() error {
 	drops, done := p.asm.Drops(), p.asm.Done()
 	for i := range done {
 		j := &done[i]
+		j.At = p.wall(j.Start)
 		netstate.Attribute(p.in.Before, j)
 		p.names.label(j)
 		journey.Describe(j, p.names.words())
@@ -172,7 +176,7 @@ func (p *pipeline) emit() error {
 				h = done[i].Hops[k]
 			}
 		}
-		when := time.Unix(0, int64(d.Time)+p.head.WallNS).UTC().Format(time.RFC3339Nano)
+		when := p.wall(d.Time).Format(time.RFC3339Nano)
 		if err := p.out.Drop(render.Drop{Kind: "drop", Time: when, Journey: d.Journey, Hop: h}); err != nil {
 			return err
 		}
@@ -196,6 +200,9 @@ func (p *pipeline) emit() error {
 	return nil
 }
 
+// wall is a monotonic time by the node's wall clock.
+func (p *pipeline) wall(ns uint64) time.Time { return time.Unix(0, int64(ns)+p.head.WallNS).UTC() }
+
 func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	p.asm.Flush()
 	if err := p.emit(); err != nil {
@@ -207,6 +214,9 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 		p.in.Name, p.in.Policies = p.names.name, p.names.policies
 	}
 	v := verdict.Judge(&p.in)
+	if p.now > 0 {
+		v.Time = p.wall(p.now)
+	}
 	if p.skipped > 0 {
 		v.Evidence = append(v.Evidence, fmt.Sprintf("%d further packets were followed and not judged", p.skipped))
 	}
