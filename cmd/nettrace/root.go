@@ -24,6 +24,7 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
   nettrace explain NEIGH_FAILED
   nettrace doctor
   nettrace replay flow.nt -o json
+  nettrace merge node1.jsonl node2.jsonl
   nettrace lab run no-endpoints`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -36,6 +37,6 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
 		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
 	})
 	stdinFlag(root)
-	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newLab(s), newGuard(s))
+	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s), newGuard(s))
 	return root
 }

@@ -71,9 +71,9 @@ func (f *flight) finish(a *Assembler) {
 		f.j.Hops[len(f.j.Hops)-1].Func = ""
 		f.j.Hops[len(f.j.Hops)-1].Backend = ""
 	case p != nil && p.Stage == StageDeviceTx && (f.away || !a.pod(p.NetNS)):
-		f.j.End, f.j.EndWhy = LeftNode, "no further sight"
+		f.j.End, f.j.EndWhy = LeftNode, NoFurtherSight
 	default:
-		f.j.End, f.j.EndWhy = Open, "no further sight"
+		f.j.End, f.j.EndWhy = Open, NoFurtherSight
 	}
 }
 

@@ -29,6 +29,9 @@ const (
 	Open      End = "open"
 )
 
+// NoFurtherSight is the EndWhy of a packet that no event tells more about.
+const NoFurtherSight = "no further sight"
+
 // Stage is the chapter of the packet's way that a hop belongs to.
 type Stage string
 
