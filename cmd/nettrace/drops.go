@@ -55,6 +55,10 @@ Drops that are no fault (a socket's leftovers, segments that came twice, pings' 
   nettrace drops --reason NETFILTER_DROP,NEIGH_FAILED -o json | jq .hop
   nettrace explain NEIGH_FAILED`,
 		Args: cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error {
+			_, err := o.check()
+			return err
+		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			f, err := o.check()
 			if err != nil {

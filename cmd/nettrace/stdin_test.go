@@ -67,7 +67,7 @@ func TestFlowEndsWithStdin(t *testing.T) {
 	out := &closesAt{mark: `"kind":"start"`, w: w}
 	go func() { _, _ = io.WriteString(w, "\n") }()
 	code := run(context.Background(), []string{"flow", "host", "192.0.2.7:9", "--no-kubernetes", "--timeout", "5m", "-o", "json", "--until-stdin-closes"}, streams{r, out, &errs})
-	if code != exitUnseen || !strings.Contains(out.all.String(), `"outcome":"unseen"`) {
+	if code != exitInterrupted || !strings.Contains(out.all.String(), `"outcome":"unseen"`) {
 		t.Errorf("exit %d: %s\n%s", code, errs.String(), out.all.String())
 	}
 }
