@@ -3,14 +3,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // kubeconfigs with OIDC
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -35,7 +38,11 @@ type kubeOptions struct {
 func (o *kubeOptions) flags(c *cobra.Command) {
 	f := c.PersistentFlags()
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "path to the kubeconfig file (default $KUBECONFIG or ~/.kube/config)")
-	clientcmd.BindOverrideFlags(&o.over, f, clientcmd.RecommendedConfigOverrideFlags(""))
+	names := clientcmd.RecommendedConfigOverrideFlags("")
+	names.ClusterOverrideFlags.APIServer.ShortName = "s"
+	clientcmd.BindOverrideFlags(&o.over, f, names)
+	shown := []string{"context", "namespace"}
+	f.VisitAll(func(one *pflag.Flag) { one.Hidden = one.Name != "kubeconfig" && !slices.Contains(shown, one.Name) })
 	f.Lookup("namespace").Usage = "namespace of names without one, and of the debug pods (default that of the context)"
 	f.StringVar(&o.podNS, "pod-namespace", "", "namespace of the debug pods, which must admit privileged ones (default that of --namespace)")
 }
@@ -46,6 +53,7 @@ type kubeClient struct {
 	pods         *debugpod.Cluster
 	namespace    string // of names
 	podNamespace string
+	patience     time.Duration // for one request
 }
 
 // apiPatience is how long one request may take: whoever types kubectl waits longer than a trace on a node does, and may have to log in.
@@ -67,7 +75,8 @@ func (o *kubeOptions) connect() (*kubeClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
-	k := &kubeClient{cfg: cfg, namespace: ns, podNamespace: ns}
+	k := &kubeClient{cfg: cfg, namespace: ns, podNamespace: ns, patience: cmp.Or(cfg.Timeout, apiPatience)}
+	cfg.Timeout = 0 // --request-timeout is not for streams
 	if o.podNS != "" {
 		k.podNamespace = o.podNS
 	}
@@ -77,7 +86,7 @@ func (o *kubeOptions) connect() (*kubeClient, error) {
 
 // names asks the API server for names.
 func (k *kubeClient) names() (*names, error) {
-	api, err := k8smeta.Connect(k.cfg, k.namespace, apiPatience)
+	api, err := k8smeta.Connect(k.cfg, k.namespace, k.patience)
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func newPodCommand(s streams, k *kubeOptions, node *cobra.Command, p podCommand)
 	o := podOptions{kube: k}
 	var out output
 	c := &cobra.Command{Use: node.Use, Short: node.Short + " (in debug pods)", Example: p.example, Args: node.Args,
-		Long: p.long + "\n\nOther flags are those of 'nettrace " + node.Name() + "'; exit codes are the same.",
+		Long: p.long + "\n\nOther flags are those of 'nettrace " + node.Name() + "'; exit codes are the same. kubectl's flags that are not listed, such\nas --as, --server and --token, work as well.",
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.check(p); err != nil {
 				return err

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package apitest is an API server for tests: Kubernetes' HTTP API over TLS, as far as nettrace asks it. It gets, lists by field and label,
-// watches, speaks JSON and protobuf, refuses what it is told to refuse, goes away and comes back on the same port.
+// watches, creates and deletes pods, speaks JSON and protobuf, refuses what it is told to refuse, goes away and comes back on the same port.
+// With a Kubelet, pods run real programs on this machine, which can be attached to and whose logs can be read.
 package apitest
 
 import (
@@ -44,6 +45,8 @@ type Server struct {
 	log      []string                    // "GET /api/v1/pods?..."
 	denied   map[string]int              // resource → HTTP status
 	before   func(http.ResponseWriter, *http.Request) bool
+	admit    func(*corev1.Pod) *metav1.Status
+	kubelet  *Kubelet
 }
 
 type event struct {
@@ -136,7 +139,7 @@ users: [{name: tester, user: {token: secret}}]
 	return name, os.WriteFile(name, []byte(text), 0o600)
 }
 
-// Deny answers requests for a resource with an HTTP status; 0 allows it again.
+// Deny answers requests for a resource, "pods" or "pods/log", or for one verb on it, "create pods", with an HTTP status; 0 allows it again.
 func (s *Server) Deny(resource string, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,6 +232,8 @@ func resourceOf(o runtime.Object) string {
 		return "services"
 	case *corev1.Node:
 		return "nodes"
+	case *corev1.Event:
+		return "events"
 	case *corev1.Namespace:
 		return "namespaces"
 	case *discoveryv1.EndpointSlice:

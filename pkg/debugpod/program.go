@@ -28,6 +28,7 @@ type Result struct {
 // How long things are waited for once the connection has ended: the pod's end, which takes its time when the connection was cut and the
 // program ends because of that; and its log.
 const (
+	soonEnded = 3 * time.Second
 	endWithin = 40 * time.Second
 	logWithin = 30 * time.Second
 	attempts  = 4
@@ -46,21 +47,26 @@ func (s *Session) Run(ctx context.Context, name, node string, input io.Reader, o
 	if ctx.Err() != nil && !s.deletedByUs(name) {
 		return Result{}, ctx.Err()
 	}
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
-	defer cancel()
 	if cutErr != nil && !in.began.Load() && !s.hasEnded(name) {
 		return Result{}, attachTrouble(cutErr, node, s.opt.Namespace)
 	}
-	code, err := s.Ended(late, name, node)
+	code, err := s.endedWithin(ctx, name, node, soonEnded)
 	res := Result{Code: code}
+	if cutErr != nil || errors.Is(err, context.DeadlineExceeded) { // some proxies end a cut connection as if all were well
+		res.Code, err = s.endedWithin(ctx, name, node, endWithin)
+		s.recover(name, node, r, &res, cutErr != nil)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("the pod on node %s has not ended within %v after its connection did: is the node there? 'kubectl get node %s' tells", node, endWithin, node)
 	}
-	if cutErr != nil {
-		s.recover(name, node, r, &res)
-	}
 	r.finish(node, &res)
 	return res, errors.Join(err, r.err)
+}
+
+func (s *Session) endedWithin(ctx context.Context, name, node string, d time.Duration) (int, error) {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
+	defer cancel()
+	return s.Ended(late, name, node)
 }
 
 // attachWith attaches, again when it could not.
@@ -121,7 +127,7 @@ func (f *firstRead) Read(p []byte) (int, error) {
 type reading struct {
 	Output
 	outSeen, errSeen *Resumed
-	long             int
+	long, taken      int
 	err              error // of the callee
 }
 
@@ -132,6 +138,7 @@ func (r *reading) take(seen *Resumed, to func([]byte) error, line []byte) error 
 	if !seen.New(line) {
 		return nil
 	}
+	r.taken++
 	if err := to(line); err != nil && r.err == nil {
 		r.err = err
 	}
@@ -149,14 +156,18 @@ func (r *reading) either(line []byte) error {
 }
 
 // recover reads from the log what a cut connection did not bring. A log stream that is cut is read again.
-func (s *Session) recover(name, node string, r *reading, res *Result) {
+func (s *Session) recover(name, node string, r *reading, res *Result, surely bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), logWithin)
 	defer cancel()
 	var err error
 	for try := 1; try <= attempts && ctx.Err() == nil; try++ {
 		r.outSeen.Again()
 		r.errSeen.Again()
-		if err = s.readLog(ctx, name, r); err == nil {
+		before := r.taken
+		if err = s.readLog(ctx, name, r); err == nil && !surely && r.taken == before {
+			return // nothing was missing
+		}
+		if err == nil {
 			res.Notes = append(res.Notes, fmt.Sprintf("the connection to the pod on node %s was cut: its run ended there; what it wrote was read from its log", node))
 			return
 		}
