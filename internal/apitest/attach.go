@@ -65,6 +65,7 @@ func (p *process) serve(in io.Reader, a *attachment) {
 	p.mu.Lock()
 	p.attached[a] = true
 	p.mu.Unlock()
+	p.told()
 	go func() {
 		_, _ = io.Copy(p.stdin, in)
 		_ = p.stdin.Close()

@@ -22,12 +22,11 @@ type Kubelet struct {
 	// command makes the process of a pod
 	command func(*corev1.Pod) *exec.Cmd
 
-	mu      sync.Mutex
-	all     map[string]*process
-	refuse  func(*corev1.Pod) *corev1.PodStatus
-	stalled bool // connections can be cut, so that no attach succeeds
-	spdy    bool
-	wg      sync.WaitGroup
+	mu     sync.Mutex
+	all    map[string]*process
+	refuse func(*corev1.Pod) *corev1.PodStatus
+	spdy   bool
+	wg     sync.WaitGroup
 }
 
 // process is the program of one pod.
@@ -42,6 +41,7 @@ type process struct {
 	attached map[*attachment]bool
 	reason   string // why it was taken away, in the pod's status
 	message  string
+	told     func() // somebody has attached
 }
 
 // RunKubelet makes every pod that is created run a process.
@@ -102,6 +102,19 @@ func (k *Kubelet) Cut() int {
 	return n
 }
 
+// Attached is how many are attached to a program.
+func (k *Kubelet) Attached() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := 0
+	for _, p := range k.all {
+		p.mu.Lock()
+		n += len(p.attached)
+		p.mu.Unlock()
+	}
+	return n
+}
+
 // PIDs are those of the programs that run.
 func (k *Kubelet) PIDs() []int {
 	k.mu.Lock()
@@ -150,7 +163,7 @@ func (k *Kubelet) take(pod *corev1.Pod) {
 			return
 		}
 	}
-	p := &process{cmd: k.command(pod), done: make(chan struct{}), news: make(chan struct{}), attached: map[*attachment]bool{}}
+	p := &process{cmd: k.command(pod), done: make(chan struct{}), news: make(chan struct{}), attached: map[*attachment]bool{}, told: k.s.wake}
 	out, errs, err := p.start()
 	if err != nil {
 		k.status(pod, ended(pod, corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: err.Error()}, "", ""))

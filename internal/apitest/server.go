@@ -41,7 +41,7 @@ type Server struct {
 	objects  map[string][]runtime.Object // by resource
 	watchers map[chan event]string       // resource
 	history  []event                     // for watches that begin in the past
-	changed  chan struct{}               // closed when a watch begins
+	changed  chan struct{}               // closed when a watch begins or an object changes
 	log      []string                    // "GET /api/v1/pods?..."
 	denied   map[string]int              // resource → HTTP status
 	before   func(http.ResponseWriter, *http.Request) bool
@@ -162,17 +162,26 @@ func (s *Server) Requests() []string {
 
 // WaitForWatches returns when so many watches are open, or with the context's error.
 func (s *Server) WaitForWatches(ctx context.Context, n int) error {
+	return s.WaitFor(ctx, fmt.Sprintf("%d open watches", n), func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.watchers) >= n
+	})
+}
+
+// WaitFor returns when something holds, which is looked at again at every change of an object and every new watch, or with the context's error.
+func (s *Server) WaitFor(ctx context.Context, what string, holds func() bool) error {
 	for {
 		s.mu.Lock()
-		have, changed := len(s.watchers), s.changed
+		changed := s.changed
 		s.mu.Unlock()
-		if have >= n {
+		if holds() {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d watches are open: %w", have, n, ctx.Err())
+			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
 		}
 	}
 }
@@ -208,6 +217,14 @@ func (s *Server) Delete(o runtime.Object) {
 	}
 }
 
+// wake has those who wait look again.
+func (s *Server) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
 func (s *Server) find(res, namespace, name string) int {
 	return slices.IndexFunc(s.objects[res], func(o runtime.Object) bool {
 		m, _ := meta.Accessor(o)
@@ -217,6 +234,8 @@ func (s *Server) find(res, namespace, name string) int {
 
 func (s *Server) tell(e event) {
 	s.history = append(s.history, e)
+	close(s.changed)
+	s.changed = make(chan struct{})
 	for c, r := range s.watchers {
 		if r == e.resource {
 			c <- e
