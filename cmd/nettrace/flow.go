@@ -25,22 +25,23 @@ type flowOptions struct {
 	output
 	nameOptions
 	probeOptions
-	proto     string
-	probe     bool
-	sport     uint16
-	count     int
-	size      int
-	timeout   time.Duration
-	untilDrop bool
-	scope     []string
-	record    string
-	pcap      string
-	clsact    bool   // capture as on kernels without tcx
-	ring      uint32 // MiB
-	ringBytes uint32 // for tests: smaller than a MiB
-	backend   string
-	clockSkew time.Duration // for tests: how wrong this node's clock is
-	offline   bool          // nothing of this node is read
+	proto      string
+	probe      bool
+	sport      uint16
+	count      int
+	size       int
+	timeout    time.Duration
+	untilDrop  bool
+	scope      []string
+	record     string
+	pcap       string
+	clsact     bool   // capture as on kernels without tcx
+	ring       uint32 // MiB
+	ringBytes  uint32 // for tests: smaller than a MiB
+	backend    string
+	translated bool          // another node's NAT comes before this one
+	clockSkew  time.Duration // for tests: how wrong this node's clock is
+	offline    bool          // nothing of this node is read
 	// watch puts itself between the pipeline and the renderer; the lab compares what it sees.
 	watch func(render.Renderer) render.Renderer
 }
@@ -131,6 +132,7 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	f.StringVar(&o.pcap, "pcap", "", "also capture the flow's packets at every device they cross, as pcapng")
 	f.BoolVar(&o.clsact, "pcap-clsact", false, "attach --pcap as on kernels without tcx")
 	_ = f.MarkHidden("pcap-clsact")
+	f.BoolVar(&o.translated, "translated", false, "this is the receiver's node: follow what another node's NAT makes of the flow, to the endpoints of the Service and from other nodes")
 	f.DurationVar(&o.clockSkew, "clock-skew", 0, "report the time as if this node's clock were ahead by this much")
 	_ = f.MarkHidden("clock-skew")
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
@@ -159,6 +161,8 @@ func (o *flowOptions) check(args []string) error {
 		return o.nameOptions.check()
 	case o.probeOptions.check(o.size, o.proto) != nil:
 		return o.probeOptions.check(o.size, o.proto)
+	case o.translated && o.probe:
+		return errors.New("--translated is for the node that the flow comes to, and a probe starts on the sender's: leave one of them out")
 	case o.size > 0 && !o.probe:
 		return errors.New("--size is the size of a probe: add --probe")
 	case o.ring == 0 || o.ring&(o.ring-1) != 0 || o.ring > 1024:

@@ -94,6 +94,9 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 	if p.src.port != 0 {
 		p.filter.Sport = p.src.port
 	}
+	if o.translated {
+		p.translate(warn)
+	}
 	return p, nil
 }
 

@@ -12,6 +12,8 @@ const (
 	// alone is what it costs in ns to leave a departure or an arrival without its other half: less than a retransmission waits (TCP_RTO_MIN),
 	// more than a network takes.
 	alone = int64(150 * time.Millisecond)
+	// roughly is how far off, in ns, the clocks may be while only some of the packets have compared them.
+	roughly = int64(20 * time.Millisecond)
 	// maxCrowd bounds the table of match; larger crowds keep their order.
 	maxCrowd = 256
 	never    = int64(1) << 60
@@ -20,13 +22,32 @@ const (
 // match pairs several packets with one print: retransmissions without an IP id, duplicates, datagrams that look alike. They keep their order;
 // which of them have no other half is what makes the rest cross quickest.
 func (g *crowd) match(cs *clocks) {
+	for _, meant := range []bool{true, false} { // what was sent to a node first
+		for _, from := range cs.all {
+			for _, to := range cs.all {
+				if from != to {
+					g.between(from, to, meant, cs)
+				}
+			}
+		}
+	}
+}
+
+// between pairs what left one node with what came to another; meant leaves out what was not sent to an address of the other.
+func (g *crowd) between(from, to *stream, meant bool, cs *clocks) {
 	free := func(all []*part, paired func(*part) bool, when func(*part) int64) []*part {
 		out := slices.DeleteFunc(slices.Clone(all), paired)
 		slices.SortStableFunc(out, func(a, b *part) int { return cmp.Compare(cs.at(a.s, when(a)), cs.at(b.s, when(b))) })
 		return out
 	}
-	left := free(g.left, func(p *part) bool { return p.next != nil }, (*part).leaves)
-	came := free(g.came, func(p *part) bool { return p.prev != nil }, (*part).arrives)
+	left := free(g.left, func(p *part) bool {
+		if p.next != nil || p.s != from {
+			return true
+		}
+		hop := nextHop(p)
+		return meant && !to.owns(hop.Unmap()) || !meant && slices.ContainsFunc(cs.all, func(s *stream) bool { return s.owns(hop.Unmap()) })
+	}, (*part).leaves)
+	came := free(g.came, func(p *part) bool { return p.prev != nil || p.s != to }, (*part).arrives)
 	if len(left) > maxCrowd || len(came) > maxCrowd {
 		for i := range min(len(left), len(came)) {
 			pair(left[i], came[i], false)
@@ -82,6 +103,7 @@ func (cs *clocks) gap(a, b *part) int64 {
 	if !ok {
 		return 0
 	}
+	slack += roughly + cs.strayed(a.s, a.leaves()) + cs.strayed(b.s, b.arrives())
 	d := cs.at(b.s, b.arrives()) - cs.at(a.s, a.leaves())
 	if d < -slack {
 		return never

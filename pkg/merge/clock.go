@@ -160,7 +160,17 @@ func bestDrift(upper, lower []bound, t0 int64) float64 {
 			to = y
 		}
 	}
-	return (from + to) / 2
+	best := (from + to) / 2
+	enough := room(best) - math.Abs(room(best))/1000
+	none := 0.0 // packets that went one way for a while allow any larger drift too: the least one that leaves as much room is taken
+	for range 60 {
+		if half := (none + best) / 2; room(half) >= enough {
+			best = half
+		} else {
+			none = half
+		}
+	}
+	return best
 }
 
 // routes finds for each stream the relations that lead to the reference, the surest first.
@@ -232,6 +242,18 @@ func (cs *clocks) known(a, b *stream) (ok bool, slack int64) {
 		}
 	}
 	return true, slack
+}
+
+// strayed is how far a clock can have gone from where packets last compared it, in ns.
+func (cs *clocks) strayed(s *stream, t int64) (ns int64) {
+	for _, r := range cs.way[s] {
+		away := t - r.t0
+		if s == r.b {
+			away -= int64(r.offset)
+		}
+		ns += int64(maxDrift * math.Abs(float64(away)))
+	}
+	return ns
 }
 
 // how is the weakest link between a stream's clock and the reference.

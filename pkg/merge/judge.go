@@ -154,8 +154,23 @@ func dropped(e *evidence) *verdict.Verdict {
 	v := adopt(best.s)
 	if best.c != nil && len(best.c.parts) > 1 {
 		v.Evidence = append(v.Evidence, crossings(best.c)...)
+	} else if best.c != nil && best.c.head().j.Direction == journey.Reply {
+		v.Evidence = append(v.Evidence, e.asked(best.s)...)
+	}
+	if s := e.sender(); s != best.s && s.verdict != nil {
+		v.Evidence = append(v.Evidence, prefixed(s.node(), clientLines(s.verdict.Evidence))...)
 	}
 	return v
+}
+
+// asked tells of the first request that came to a node and was delivered there: its answer was dropped.
+func (e *evidence) asked(s *stream) []string {
+	for _, c := range e.chains {
+		if c.tail().s == s && len(c.parts) > 1 && c.head().j.Direction == journey.Request && c.tail().j.End == journey.Delivered {
+			return append(crossings(c), fmt.Sprintf("%s: it was delivered to its socket", s.node()))
+		}
+	}
+	return nil
 }
 
 func without(c *chain) int {

@@ -113,7 +113,7 @@ func made(c *chain, cs []*chain) bool {
 	}
 	for _, o := range cs {
 		p := &o.head().j.Packet
-		if o != c && p.Tuple == k.Tuple && p.Proto == k.Proto && p.Seq == k.Seq && o.tail().j.End == journey.Delivered &&
+		if o != c && p.Tuple == k.Tuple && p.Proto == k.Proto && p.Seq == k.Seq && p.Len >= k.Len && o.tail().j.End == journey.Delivered &&
 			(order(p.Flags) == order(k.Flags) || k.Flags == "ACK") {
 			return true
 		}
