@@ -51,7 +51,7 @@ sent when all of them watch, and what they see is told as one story with one ver
 }
 
 // notInPods are flags of the node's commands that the plugin answers itself, or that make no sense in a pod.
-var notInPods = []string{"cluster", "kubeconfig", "context", "namespace", "no-kubernetes", "scope", "record", "pcap", "pcap-clsact", "signatures", "no-color", "output", untilStdinCloses}
+var notInPods = []string{"cluster", "kubeconfig", "context", "namespace", "no-kubernetes", "scope", "record", "pcap", "pcap-clsact", "signatures", "translated", "no-color", "output", untilStdinCloses}
 
 // ofProbes are flags that only the node of the sender gets.
 var ofProbes = []string{"probe", "size", "count", "http", "https", "dns", "mtu", "compare", "sport"}
@@ -181,8 +181,8 @@ func podArgs(c *cobra.Command, p podCommand, args []string, namespace string, le
 		}
 		out = append(out, "--"+f.Name+"="+f.Value.String())
 	})
-	if !lead {
-		out = append(out, "--timeout=0")
+	if !lead { // only story commands have others, and they follow what the leading node's NAT makes of the flow
+		out = append(out, "--timeout=0", "--translated")
 		if dns := c.Flag("dns"); dns != nil && dns.Changed && !c.Flag("proto").Changed {
 			out = append(out, "--proto=udp")
 		}

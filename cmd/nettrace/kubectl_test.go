@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,7 +26,7 @@ import (
 func story(t *testing.T, out string) (map[string]string, *verdict.Verdict) {
 	t.Helper()
 	schematest.Lines(t, []byte(out))
-	ports := regexp.MustCompile(`:\d{5}\b`)
+	vary := regexp.MustCompile(`:\d{5}\b|VNI \d+`) // of a tunnel that a packet comes out of, only the sender's node knows the VNI
 	ways, v := map[string]string{}, (*verdict.Verdict)(nil)
 	r := merge.NewReader(strings.NewReader(out), "out")
 	for {
@@ -45,7 +46,7 @@ func story(t *testing.T, out string) (map[string]string, *verdict.Verdict) {
 		}
 		way := ""
 		for _, h := range j.Hops {
-			way += fmt.Sprintf("%s %s/%s %s: %s\n", h.Node, h.Where.Namespace, h.Where.Name, h.Stage, ports.ReplaceAllString(h.What, ":PORT"))
+			way += fmt.Sprintf("%s %s/%s %s: %s\n", h.Node, h.Where.Namespace, h.Where.Name, h.Stage, vary.ReplaceAllString(h.What, "…"))
 		}
 		ways[fmt.Sprintf("%s %s", j.Direction, j.Packet.Flags)] = way + string(j.End)
 	}
@@ -58,13 +59,14 @@ func TestPluginTellsTheSameStory(t *testing.T) {
 	l := serve(t, "plugin")
 	c := newCluster(t, scopesOf(l))
 	flow := []string{"flow", "shop/client", "shop/web-7d9c5b8f4-abcde:8080", "--probe", "-o", "json"}
+	call(t, append(append(slices.Clone(flow), "--cluster", shopFile(t)), scopeArgs(l)...)...)
+	_, direct, _ := call(t, append(append(slices.Clone(flow), "--cluster", shopFile(t)), scopeArgs(l)...)...) // now all neighbours are known
 	code, out, errs := c.kubectl(t, flow...)
 	if code != 0 || errs != "" {
 		t.Fatalf("exit %d: %s\n%s", code, errs, out)
 	}
 	c.mustHaveNoPods(t)
 	got, v := story(t, out)
-	_, direct, _ := call(t, append(append(flow, "--cluster", shopFile(t)), scopeArgs(l)...)...)
 	want, w := story(t, direct)
 	for packet := range want {
 		if got[packet] != want[packet] {
@@ -108,6 +110,11 @@ func TestPluginOnOneNode(t *testing.T) {
 
 // quietFlow is a flow that nobody has; it is followed on node1 until somebody ends it.
 var quietFlow = []string{"flow", "192.0.2.1", "192.0.2.2:9", "--node", "node1", "--timeout", "5m", "-o", "json"}
+
+// toldBy is what the plugin said, without what of this machine's processes the program could not read.
+func toldBy(p *plugin) string { return ownAffair.ReplaceAllString(p.errs.String(), "") }
+
+var ownAffair = regexp.MustCompile(`(?m)^nettrace: in namespace host: .*\n`)
 
 const begun = `{"kind":"start"`
 
@@ -260,7 +267,7 @@ func TestPluginCut(t *testing.T) {
 			}
 			code := p.ends(t)
 			c.mustHaveNoPods(t)
-			if code != tc.code || p.errs.String() != tc.want {
+			if code != tc.code || toldBy(p) != tc.want {
 				t.Errorf("exit %d: %s\nwant %d: %s", code, p.errs, tc.code, tc.want)
 			}
 			if n := strings.Count(p.out.String(), begun); n != 1 || strings.Contains(p.out.String(), `"outcome":"unseen"`) == strings.Contains(tc.want, "missing") {
@@ -279,7 +286,7 @@ func TestPluginEvicted(t *testing.T) {
 	c.kubelet.Evict("The node was low on resource: memory.")
 	code := p.ends(t)
 	c.mustHaveNoPods(t)
-	if want := "nettrace: the pod was evicted from node node1: The node was low on resource: memory; what it had written until then is shown, try again when the node has room\n"; code != 1 || p.errs.String() != want {
+	if want := "nettrace: the pod was evicted from node node1: The node was low on resource: memory; what it had written until then is shown, try again when the node has room\n"; code != 1 || toldBy(p) != want {
 		t.Errorf("exit %d: %s", code, p.errs)
 	}
 }
@@ -385,7 +392,7 @@ func TestPluginKeeps(t *testing.T) {
 		t.Fatalf("exit %d, %d pods: %s%s", code, len(c.debugPods()), errs, out)
 	}
 	name := c.debugPods()[0].Name
-	if want := fmt.Sprintf("nettrace: kept: pod %s; 'kubectl logs -n shop %[1]s' shows what it wrote, 'kubectl nettrace cleanup -n shop' removes it\n", name); code != exitUnseen || errs != want {
+	if want := fmt.Sprintf("nettrace: kept: pod %s; 'kubectl logs -n shop %[1]s' shows what it wrote, 'kubectl nettrace cleanup -n shop' removes it\n", name); code != exitUnseen || ownAffair.ReplaceAllString(errs, "") != want {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	code, out, _ = c.kubectl(t, "cleanup", "--dry-run")

@@ -72,6 +72,7 @@ func run(ctx context.Context, args []string, s streams) int {
 // execute runs a command and turns how it ended into a sentence and an exit code.
 func execute(ctx context.Context, root *cobra.Command, args []string, s streams) int {
 	root.SetArgs(args)
+	defer sayEnd(root, s)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

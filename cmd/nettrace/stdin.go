@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/nettrace-io/nettrace/pkg/debugpod"
 )
 
 // untilStdinCloses is the flag with which 'kubectl nettrace' starts the program in a debug pod: the first line of stdin is what commands read
@@ -24,6 +26,13 @@ const firstLineWithin = time.Minute
 // maxFirstLine bounds the objects that come as the first line.
 const maxFirstLine = 256 << 20
 
+// sayEnd ends what is written to stderr, for whoever is attached: a connection that was cut before it may have swallowed something.
+func sayEnd(root *cobra.Command, s streams) {
+	if f := root.PersistentFlags().Lookup(untilStdinCloses); f != nil && f.Value.String() == "true" {
+		fmt.Fprintln(s.err, debugpod.EndMark)
+	}
+}
+
 // stdinFlag adds the flag to every command.
 func stdinFlag(root *cobra.Command) {
 	var on bool
@@ -33,7 +42,7 @@ func stdinFlag(root *cobra.Command) {
 		if !on {
 			return nil
 		}
-		line, rest, err := firstLine(c.InOrStdin(), firstLineWithin)
+		line, rest, err := lineWithin(c.InOrStdin(), firstLineWithin)
 		if err != nil {
 			return err
 		}
@@ -48,8 +57,8 @@ func stdinFlag(root *cobra.Command) {
 	}
 }
 
-// firstLine reads one line within a time, and returns what comes behind it.
-func firstLine(r io.Reader, within time.Duration) (line []byte, rest io.Reader, err error) {
+// lineWithin reads one line within a time, and returns what comes behind it.
+func lineWithin(r io.Reader, within time.Duration) (line []byte, rest io.Reader, err error) {
 	type answer struct {
 		line []byte
 		err  error

@@ -34,6 +34,9 @@ const (
 	attempts  = 4
 )
 
+// EndMark is the last line that a program writes to stderr: what was read up to it is all.
+const EndMark = "nettrace: end of output"
+
 // Run feeds a started program with an input and hands on its output until it ends. When the connection is cut, the program ends with its
 // stdin, and what it wrote meanwhile is read from its log. The error says in one sentence why there is no exit code; what was written until
 // then has been handed on.
@@ -51,10 +54,12 @@ func (s *Session) Run(ctx context.Context, name, node string, input io.Reader, o
 		return Result{}, attachTrouble(cutErr, node, s.opt.Namespace)
 	}
 	code, err := s.endedWithin(ctx, name, node, soonEnded)
+	if errors.Is(err, context.DeadlineExceeded) {
+		code, err = s.endedWithin(ctx, name, node, endWithin)
+	}
 	res := Result{Code: code}
-	if cutErr != nil || errors.Is(err, context.DeadlineExceeded) { // some proxies end a cut connection as if all were well
-		res.Code, err = s.endedWithin(ctx, name, node, endWithin)
-		s.recover(name, node, r, &res, cutErr != nil)
+	if !r.whole { // a connection that was cut can look like one that was closed
+		s.recover(name, node, r, &res)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("the pod on node %s has not ended within %v after its connection did: is the node there? 'kubectl get node %s' tells", node, endWithin, node)
@@ -128,11 +133,18 @@ type reading struct {
 	Output
 	outSeen, errSeen *Resumed
 	long, taken      int
+	whole            bool  // the end mark came
 	err              error // of the callee
 }
 
-func (r *reading) out(line []byte) error     { return r.take(r.outSeen, r.Out, line) }
-func (r *reading) errLine(line []byte) error { return r.take(r.errSeen, r.Err, line) }
+func (r *reading) out(line []byte) error { return r.take(r.outSeen, r.Out, line) }
+func (r *reading) errLine(line []byte) error {
+	if string(line) == EndMark {
+		r.whole = true
+		return nil
+	}
+	return r.take(r.errSeen, r.Err, line)
+}
 
 func (r *reading) take(seen *Resumed, to func([]byte) error, line []byte) error {
 	if !seen.New(line) {
@@ -156,7 +168,7 @@ func (r *reading) either(line []byte) error {
 }
 
 // recover reads from the log what a cut connection did not bring. A log stream that is cut is read again.
-func (s *Session) recover(name, node string, r *reading, res *Result, surely bool) {
+func (s *Session) recover(name, node string, r *reading, res *Result) {
 	ctx, cancel := context.WithTimeout(context.Background(), logWithin)
 	defer cancel()
 	var err error
@@ -164,8 +176,8 @@ func (s *Session) recover(name, node string, r *reading, res *Result, surely boo
 		r.outSeen.Again()
 		r.errSeen.Again()
 		before := r.taken
-		if err = s.readLog(ctx, name, r); err == nil && !surely && r.taken == before {
-			return // nothing was missing
+		if err = s.readLog(ctx, name, r); err == nil && r.taken == before {
+			return // nothing was missing: the program was killed
 		}
 		if err == nil {
 			res.Notes = append(res.Notes, fmt.Sprintf("the connection to the pod on node %s was cut: its run ended there; what it wrote was read from its log", node))

@@ -296,6 +296,7 @@ func blankFor(q query) runtime.Object {
 		"namespaces": func() runtime.Object { return &corev1.Namespace{} },
 	}, map[string]func() runtime.Object{
 		"pods": func() runtime.Object { return &corev1.PodList{} }, "services": func() runtime.Object { return &corev1.ServiceList{} },
+		"nodes":          func() runtime.Object { return &corev1.NodeList{} },
 		"endpointslices": func() runtime.Object { return &discoveryv1.EndpointSliceList{} }, "networkpolicies": func() runtime.Object { return &networkingv1.NetworkPolicyList{} },
 	}
 	if q.name != "" {
