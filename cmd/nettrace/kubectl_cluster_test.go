@@ -183,10 +183,16 @@ func (w *heard) String() string {
 // has waits for a text.
 func (w *heard) has(t *testing.T, text string) {
 	t.Helper()
+	w.times(t, text, 1)
+}
+
+// times waits for a text to come so many times.
+func (w *heard) times(t *testing.T, text string, n int) {
+	t.Helper()
 	late := time.After(time.Minute)
 	for {
 		w.mu.Lock()
-		news, there := w.news, strings.Contains(w.b.String(), text)
+		news, there := w.news, strings.Count(w.b.String(), text) >= n
 		w.mu.Unlock()
 		if there {
 			return

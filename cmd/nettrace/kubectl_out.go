@@ -116,6 +116,8 @@ func (t *storyOutput) conclude(ctx context.Context, nodes []*podNode, shown erro
 	switch {
 	case shown != nil && len(nodes) == 1:
 		return errors.Join(lead.err, shown)
+	case len(nodes) == 1 && lead.err == nil && (t.verdict != nil || ctx.Err() == nil):
+		return ended(lead) // what that node's own run says
 	case t.verdict != nil && lead.err != nil && ctx.Err() == nil:
 		return conclude(ctx, t.verdict, lead.err)
 	case t.verdict != nil:

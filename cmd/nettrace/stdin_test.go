@@ -40,12 +40,12 @@ func TestClusterFromStdin(t *testing.T) {
 func TestUntilStdinCloses(t *testing.T) {
 	line := `{"kind":"Pod","metadata":{"namespace":"shop","name":"client"}}` + "\n"
 	code, _, errs := through(t, strings.NewReader(line+"more\n"), "flow", "shop/clinet", "10.0.0.2:80", "--cluster", "-", "--until-stdin-closes")
-	if code != 1 || errs != "nettrace: no pod or Service shop/clinet; did you mean shop/client?\n" {
+	if code != 1 || errs != "nettrace: no pod or Service shop/clinet; did you mean shop/client?\nnettrace: end of output\n" {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 	for in, want := range map[string]string{"": "stdin closed before a whole line came", strings.TrimSpace(line): "stdin closed before a whole line came"} {
 		code, out, errs := through(t, strings.NewReader(in), "flow", "shop/client", "10.0.0.2:80", "--cluster", "-", "--until-stdin-closes")
-		if code != 1 || out != "" || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 {
+		if code != 1 || out != "" || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 2 {
 			t.Errorf("%q: exit %d: %s", in, code, errs)
 		}
 	}

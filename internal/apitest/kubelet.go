@@ -57,7 +57,7 @@ func (s *Server) RunKubelet(t tester, command func(*corev1.Pod) *exec.Cmd) *Kube
 func (k *Kubelet) stop() {
 	k.mu.Lock()
 	for _, p := range k.all {
-		_ = p.cmd.Process.Kill()
+		p.kill()
 	}
 	k.mu.Unlock()
 	k.wg.Wait()
@@ -178,7 +178,11 @@ func (k *Kubelet) take(pod *corev1.Pod) {
 	k.wg.Go(func() { k.follow(pod, p, out, errs) })
 }
 
+// kill ends the whole container: the program and what it started.
+func (p *process) kill() { _ = unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL) }
+
 func (p *process) start() (out, errs io.Reader, err error) {
+	p.cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, nil, err
 	}
@@ -258,7 +262,7 @@ func (p *process) take(reason, message string) {
 	p.mu.Lock()
 	p.reason, p.message = reason, message
 	p.mu.Unlock()
-	_ = p.cmd.Process.Kill()
+	p.kill()
 }
 
 // end ends the program of a pod that is deleted.
@@ -268,7 +272,7 @@ func (k *Kubelet) end(pod *corev1.Pod, grace time.Duration) {
 		return
 	}
 	if grace == 0 {
-		_ = p.cmd.Process.Kill()
+		p.kill()
 		return
 	}
 	_ = p.cmd.Process.Signal(unix.SIGTERM)
@@ -276,7 +280,7 @@ func (k *Kubelet) end(pod *corev1.Pod, grace time.Duration) {
 		select {
 		case <-p.done:
 		case <-time.After(grace):
-			_ = p.cmd.Process.Kill()
+			p.kill()
 		}
 	})
 }

@@ -27,6 +27,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	pods    map[string]*corev1.Pod // as they are now, by name; nil: known to be gone
+	final   map[string]*corev1.Pod // as they were when they went
 	news    chan struct{}          // closed when one of them changes
 	ready   bool                   // the watch works
 	broken  error                  // it does not
@@ -50,7 +51,7 @@ type Options struct {
 // NewSession begins a run: it watches for its pods, of which there are none yet.
 func (c *Cluster) NewSession(o Options) *Session {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Session{c: c, opt: o, run: utilrand.String(6), stop: cancel, pods: map[string]*corev1.Pod{}, news: make(chan struct{}), deleted: map[string]bool{}}
+	s := &Session{c: c, opt: o, run: utilrand.String(6), stop: cancel, pods: map[string]*corev1.Pod{}, final: map[string]*corev1.Pod{}, news: make(chan struct{}), deleted: map[string]bool{}}
 	if s.opt.Say == nil {
 		s.opt.Say = func(string) {}
 	}
@@ -120,7 +121,7 @@ func (s *Session) saw(o any, gone bool) {
 	defer s.mu.Unlock()
 	s.pods[p.Name], s.broken = p, nil
 	if gone {
-		s.pods[p.Name] = nil
+		s.pods[p.Name], s.final[p.Name] = nil, p
 	}
 	s.wake()
 }
@@ -249,13 +250,22 @@ func (s *Session) Ended(ctx context.Context, name, node string) (int, error) {
 		switch {
 		case broken != nil:
 			return 0, broken
+		case known && s.deletedByUs(name): // the program's end counts, whatever becomes of the pod
+			if p == nil {
+				p = s.lastOf(name)
+			}
+			if c := containerOf(p); c != nil && c.State.Terminated != nil {
+				return int(c.State.Terminated.ExitCode), nil
+			}
+			if s.isGone(name) {
+				return 0, fmt.Errorf("the pod on node %s was deleted before its program had ended", node)
+			}
 		case known && p == nil:
 			return 0, fmt.Errorf("the pod on node %s was deleted in the middle: try again", node)
 		case known:
 			switch st, why := look(p, nil); {
 			case st == ended:
 				return int(containerOf(p).State.Terminated.ExitCode), nil
-			case st == hopeless && p.DeletionTimestamp != nil && s.deletedByUs(name):
 			case st == hopeless:
 				return 0, errors.New(why)
 			}
@@ -266,6 +276,21 @@ func (s *Session) Ended(ctx context.Context, name, node string) (int, error) {
 			return 0, ctx.Err()
 		}
 	}
+}
+
+// lastOf is a pod as it was when it went; an empty one when that is not known.
+func (s *Session) lastOf(name string) *corev1.Pod {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.final[name]; p != nil {
+		return p
+	}
+	return &corev1.Pod{}
+}
+
+func (s *Session) isGone(name string) bool {
+	p, known, _, _ := s.state(name)
+	return known && p == nil
 }
 
 func (s *Session) deletedByUs(name string) bool {
