@@ -39,10 +39,7 @@ type twoNodes struct {
 // traceTwo starts nettrace on node2 with a clock that is ahead by skew, then on node1 with the probe, and ends node2's when node1's has ended.
 func traceTwo(t *testing.T, l *lab.Lab, dst string, skew time.Duration, flags ...string) *twoNodes {
 	t.Helper()
-	objects, err := l.WriteCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects := clusterFile(t)
 	scope := func(k int) string { return l.Scopes()[k] }
 	far := nettrace(t, nil, "flow", "10.244.1.10", dst, "--translated", "--clock-skew", skew.String(), "--scope", scope(1), "--cluster", objects, "--timeout", "0", "-o", "json")
 	near := nettrace(t, nil, append([]string{"flow", "10.244.1.10", dst, "--probe", "--scope", scope(0), "--cluster", objects, "-o", "json"}, flags...)...)
@@ -329,10 +326,7 @@ func TestTranslated(t *testing.T) {
 	needRoot(t)
 	mustLeaveNothing(t)
 	l := serve(t, "transl")
-	objects, err := l.WriteCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
+	objects := clusterFile(t)
 	for flag, want := range map[string]int{"--translated": 2, "--timeout=3s": 0} {
 		far := nettrace(t, nil, "flow", "10.244.1.10", "10.96.0.81:80", flag, "--scope", l.Scopes()[1], "--cluster", objects, "--timeout", "3s", "-o", "json")
 		var out bytes.Buffer

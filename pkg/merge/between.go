@@ -21,7 +21,7 @@ const (
 // lostBetween: packets left one node and never came to the other. Requests are looked at first: an answer that is lost was asked for by one
 // that arrived.
 func lostBetween(e *evidence) *verdict.Verdict {
-	all := losses(e.chains, e.all, e.clocks, e.live)
+	all := losses(e.chains, e.seen, e.all, e.clocks, e.live)
 	slices.SortStableFunc(all, func(a, b *loss) int {
 		rank := func(l *loss) int {
 			if l.direction == journey.Request {

@@ -280,9 +280,8 @@ func (cs *clocks) report() []verdict.Clock {
 			continue
 		}
 		c := verdict.Clock{Node: s.node(), Reference: cs.reference.node(), Known: cs.how(s)}
-		base := s.start.Time.UnixNano()
 		if len(cs.way[s]) > 0 {
-			base = cs.way[s][0].t0
+			base := cs.way[s][0].t0
 			c.OffsetNS = base - cs.at(s, base)
 			const second = int64(time.Second)
 			c.DriftPPB = second - (cs.at(s, base+second) - cs.at(s, base))

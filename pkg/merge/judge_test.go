@@ -62,7 +62,7 @@ func (x expectation) check(t *testing.T, c *told) {
 // What left node1 and never came to node2.
 func TestLostBetween(t *testing.T) {
 	confirmed := expectation{verdict.Lost, verdict.Underlay, "tunnel-lost-in-fabric", verdict.Confirmed, "node1",
-		[]string{"is lost between node1 and node2", "node1: sent SYN 10.244.1.10:40000 → 10.244.2.20:8080 out of eth0 inside vxlan 192.168.50.1:50000 → 192.168.50.2:8472 at 12:00:00.000, and 2 more packets",
+		[]string{"is lost between node1 and node2", "node1: sent SYN 10.244.1.10:40000 → 10.244.2.20:8080 out of eth0 inside VXLAN 192.168.50.1:50000 → 192.168.50.2:8472 at 12:00:00.000, and 2 more packets",
 			"node2: watching since 11:59:58.000 until 12:00:05.000, never received any of these 3, and lost no events", "node1: client: the probe timed out after 2000 ms", "allow udp/8472"},
 		[]string{"run nettrace on the node"}}
 	likely := func(why string) expectation {
@@ -249,7 +249,7 @@ func TestLiveOrderBeatsClocks(t *testing.T) {
 	w.alone()
 	w.b.offset = 30_000 * ms
 	w.lose()
-	a, b := &stream{name: "a"}, &stream{name: "b"}
+	a, b := newStream("a"), newStream("b")
 	for _, x := range []struct {
 		s    *stream
 		n    *node
@@ -272,7 +272,8 @@ func TestLiveOrderBeatsClocks(t *testing.T) {
 	for live, want := range map[bool]verdict.Confidence{true: verdict.Confirmed, false: verdict.Likely} {
 		ps := parts(all)
 		cs := link(ps, all)
-		v := judge(&evidence{all: all, chains: chains(ps, cs), clocks: cs, live: live})
+		cc := chains(ps, cs)
+		v := judge(&evidence{all: all, chains: cc, seen: newSights(cc), clocks: cs, live: live})
 		if v.Confidence != want {
 			t.Errorf("live %v: %s, want %s", live, v.Confidence, want)
 		}

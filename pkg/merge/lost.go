@@ -24,7 +24,7 @@ type loss struct {
 }
 
 // losses are by sender, receiver and direction, in the order of the packets.
-func losses(cs []*chain, all []*stream, k *clocks, live bool) []*loss {
+func losses(cs []*chain, seen *sights, all []*stream, k *clocks, live bool) []*loss {
 	var out []*loss
 	for _, c := range cs {
 		p := c.tail()
@@ -32,7 +32,7 @@ func losses(cs []*chain, all []*stream, k *clocks, live bool) []*loss {
 			continue
 		}
 		to, elsewhere := receiver(p, all)
-		if to == nil || made(c, cs) || together(p, cs, to) {
+		if to == nil || seen.made(c) || seen.together(p, to) {
 			continue
 		}
 		l := find(out, p, to, elsewhere)
@@ -105,16 +105,51 @@ func nextHop(p *part) netip.Addr {
 	return netip.Addr{}
 }
 
-// made reports whether the same data came through in another packet: sent again, or with a FIN that overtook its acknowledgement.
-func made(c *chain, cs []*chain) bool {
-	k := &c.head().j.Packet
-	if k.Proto != "tcp" {
-		return false
+// sights finds packets by what of them may have arrived: a stream of thousands of segments is looked through once.
+type sights struct {
+	data map[dataKey][]*chain
+	came map[cameKey][]print
+}
+
+// dataKey is where a packet's data begins, and cameKey the 64 KiB of it in which a larger packet began on a node.
+type dataKey struct {
+	proto string
+	tuple journey.Tuple
+	seq   uint32
+}
+
+type cameKey struct {
+	to    *stream
+	tuple journey.Tuple
+	block uint32
+}
+
+func newSights(cs []*chain) *sights {
+	s := &sights{map[dataKey][]*chain{}, map[cameKey][]print{}}
+	for _, c := range cs {
+		p := &c.head().j.Packet
+		if p.Proto != "tcp" {
+			continue
+		}
+		k := dataKey{p.Proto, p.Tuple, p.Seq}
+		s.data[k] = append(s.data[k], c)
+		for _, q := range c.parts {
+			if q.entered() {
+				g := q.print(false)
+				b := cameKey{q.s, g.tuple, g.seq >> 16}
+				s.came[b] = append(s.came[b], g)
+			}
+		}
 	}
-	for _, o := range cs {
+	return s
+}
+
+// made reports whether the same data came through in another packet: sent again, or with a FIN that overtook its acknowledgement.
+func (s *sights) made(c *chain) bool {
+	k := &c.head().j.Packet
+	for _, o := range s.data[dataKey{k.Proto, k.Tuple, k.Seq}] {
 		p := &o.head().j.Packet
-		if o != c && p.Tuple == k.Tuple && p.Proto == k.Proto && p.Seq == k.Seq && p.Len >= k.Len && o.tail().j.End == journey.Delivered &&
-			(order(p.Flags) == order(k.Flags) || k.Flags == "ACK") {
+		if o != c && p.Len >= k.Len && o.tail().j.End == journey.Delivered && (order(p.Flags) == order(k.Flags) || k.Flags == "ACK") {
 			return true
 		}
 	}
@@ -123,18 +158,14 @@ func made(c *chain, cs []*chain) bool {
 
 // together reports whether a segment came inside a larger one: the receiving device puts segments in a row into one packet (GRO) before
 // anything sees them.
-func together(p *part, cs []*chain, to *stream) bool {
+func (s *sights) together(p *part, to *stream) bool {
 	f := p.print(true)
 	if f.proto != "tcp" {
 		return false
 	}
-	for _, c := range cs {
-		for _, q := range c.parts {
-			if q.s != to || !q.entered() {
-				continue
-			}
-			g := q.print(false)
-			if g.tuple == f.tuple && g.len > f.len && f.seq-g.seq < g.len && order(g.flags) == "" {
+	for _, block := range []uint32{f.seq >> 16, (f.seq - 1<<16) >> 16} {
+		for _, g := range s.came[cameKey{to, f.tuple, block}] {
+			if g.len > f.len && f.seq-g.seq < g.len && order(g.flags) == "" {
 				return true
 			}
 		}
@@ -168,7 +199,7 @@ func missed(p *part, to *stream, k *clocks, live bool) string {
 }
 
 // endText says for a way that ends between the nodes where its packet was expected.
-func (c *chain) endText(all []*stream, cs []*chain, otherwise string) string {
+func (c *chain) endText(all []*stream, seen *sights, otherwise string) string {
 	p := c.tail()
 	if !p.departed() {
 		return otherwise
@@ -178,7 +209,7 @@ func (c *chain) endText(all []*stream, cs []*chain, otherwise string) string {
 		return otherwise
 	case elsewhere.IsValid():
 		return fmt.Sprintf("sent to %s, which is not %s", elsewhere, to.node())
-	case together(p, cs, to):
+	case seen.together(p, to):
 		return fmt.Sprintf("received on %s inside a larger packet (GRO)", to.node())
 	default:
 		return "not seen on " + to.node()

@@ -333,7 +333,7 @@ func TestThreeNodes(t *testing.T) {
 	w.send(packet{p: w.tcp(journey.Reply, "SYN,ACK", 77, 60).p, dir: journey.Reply, after: came})
 	third := newWorld(4)
 	third.now, third.ipid = w.now, w.ipid
-	third.a, third.b = w.b, third.b
+	third.a = w.b
 	third.b.name, third.b.offset, third.b.pod = "node3", -250*ms, server
 	// node2 hands the request on
 	fwd := *came

@@ -81,7 +81,7 @@ var passes = []struct {
 		return print{proto: f.proto, tuple: f.tuple, direction: f.direction, seq: f.seq, flags: order(f.flags)}
 	}, false},
 	{func(f print) bool { return f.proto == "tcp" && f.ipid != 0 && f.seq != 0 }, func(f print) print {
-		return print{proto: f.proto, flags: f.flags, ipid: f.ipid, seq: f.seq, len: f.len}
+		return print{proto: f.proto, direction: f.direction, flags: f.flags, ipid: f.ipid, seq: f.seq, len: f.len}
 	}, true},
 }
 

@@ -191,8 +191,7 @@ func TestLive(t *testing.T) {
 	}
 	put(aw, aEnd)
 	put(bw, bEnd)
-	aw.Close()
-	bw.Close()
+	_, _ = aw.Close(), bw.Close()
 	if err := <-done; err != nil || c.verdict == nil || len(c.journeys) != 2 || len(c.starts) != 1 {
 		t.Errorf("%v, %d journeys, %d starts, verdict %+v", err, len(c.journeys), len(c.starts), c.verdict)
 	}
@@ -214,7 +213,7 @@ func TestLiveEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r, pw := io.Pipe()
-	defer pw.Close()
+	t.Cleanup(func() { _ = pw.Close() })
 	c = &told{}
 	go func() {
 		_, _ = pw.Write(a[:bytes.LastIndexByte(bytes.TrimSpace(a), '\n')+1]) // all but the verdict

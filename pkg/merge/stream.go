@@ -27,7 +27,8 @@ type stream struct {
 	name     string
 	start    *render.Start
 	journeys []*journey.Journey
-	drops    []*render.Drop
+	drops    map[int][]*render.Drop // by journey
+	ndrops   int
 	verdict  *verdict.Verdict
 	faults   []string // what is wrong with it, one sentence each
 	bad      int      // lines that are no records
@@ -38,6 +39,8 @@ type stream struct {
 	// order of events only while streams are read as they are written.
 	begun, ended int
 }
+
+func newStream(name string) *stream { return &stream{name: name, drops: map[int][]*render.Drop{}} }
 
 // take adds one record; the order is that of reading over all streams.
 func (s *stream) take(r *Record, order int) error {
@@ -57,8 +60,8 @@ func (s *stream) take(r *Record, order int) error {
 			s.skipped++
 		}
 	case r.Drop != nil:
-		if len(s.drops) < maxJourneys {
-			s.drops = append(s.drops, r.Drop)
+		if s.ndrops++; s.ndrops <= maxJourneys {
+			s.drops[r.Drop.Journey] = append(s.drops[r.Drop.Journey], r.Drop)
 		}
 	case r.Verdict != nil && s.verdict == nil:
 		s.verdict, s.ended = r.Verdict, order

@@ -3,6 +3,7 @@
 package merge
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -49,11 +50,14 @@ func (p *part) leftText() string {
 func tunnelText(j *journey.Journey) string {
 	for i := len(j.Hops) - 1; i >= 0; i-- {
 		if t := j.Hops[i].Tunnel; t != nil && t.Op == "encap" && t.Type != "" {
-			return t.Type
+			return cmp.Or(tunnelNames[t.Type], t.Type)
 		}
 	}
 	return "a tunnel packet"
 }
+
+// tunnelNames are the words of the story.
+var tunnelNames = map[string]string{"vxlan": "VXLAN", "geneve": "Geneve", "ipip": "IP-in-IP"}
 
 // prefixed puts a node's name in front of its sentences.
 func prefixed(node string, lines []string) []string {
@@ -72,7 +76,7 @@ func prefixed(node string, lines []string) []string {
 func duration(ns int64) string {
 	d := time.Duration(ns)
 	switch {
-	case d.Abs() >= 10*time.Second:
+	case d.Abs() >= time.Second:
 		return fmt.Sprintf("%.1f s", d.Seconds())
 	case d.Abs() >= 100*time.Microsecond:
 		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
