@@ -20,6 +20,7 @@ import (
 	"github.com/nettrace-io/nettrace/internal/netns"
 	"github.com/nettrace-io/nettrace/internal/schematest"
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/lab"
 	"github.com/nettrace-io/nettrace/pkg/merge"
 	"github.com/nettrace-io/nettrace/pkg/verdict"
 )
@@ -84,6 +85,29 @@ func TestPluginTellsTheSameStory(t *testing.T) {
 	if v.Outcome != w.Outcome || v.Confidence != w.Confidence || v.Summary != w.Summary || v.Probe == nil || v.Probe.Result != w.Probe.Result {
 		t.Errorf("through the plugin %+v, without %+v", v, w)
 	}
+}
+
+// Topology: the lab, with a fabric that loses VXLAN. Action: follow a probe from pods on both nodes. Expectation: the verdict that neither node
+// could be sure of alone, and its exit code.
+func TestPluginFindsWhatIsLostBetweenNodes(t *testing.T) {
+	needRoot(t)
+	mustLeaveNothing(t)
+	l := serve(t, "plugin")
+	cases, err := lab.Cases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(cases, func(c lab.Case) bool { return c.Name == "tunnel-lost-in-fabric" })
+	if err := l.Apply(t.Context(), cases[i]); err != nil {
+		t.Fatal(err)
+	}
+	c := newCluster(t, scopesOf(l))
+	code, out, errs := c.kubectl(t, "flow", "shop/client", "shop/web-7d9c5b8f4-abcde:8080", "--probe", "--timeout", "3s")
+	t.Logf("kubectl nettrace flow shop/client shop/web-7d9c5b8f4-abcde:8080 --probe --timeout 3s: exit %d\n%s%s", code, errs, out)
+	if code != exitVerdict || errs != "" || !strings.Contains(out, "\nLOST: the request is lost between node1 and node2: node1 sent it inside VXLAN to 192.168.50.2:8472, and node2 never received it\nlayer: underlay · cause: tunnel-lost-in-fabric · confirmed · on node1\n") {
+		t.Errorf("exit %d: %s\n%s", code, errs, out)
+	}
+	c.mustHaveNoPods(t)
 }
 
 // A flow inside of one node needs one pod; what it says is shown in every format, and its exit code is the plugin's.
