@@ -109,16 +109,8 @@ func newPlugin(s streams) *cobra.Command {
   kubectl nettrace drops --node worker-1
   kubectl nettrace doctor --all-nodes
   kubectl nettrace cleanup`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Version:       version,
 	}
-	root.SetIn(s.in)
-	root.SetOut(s.out)
-	root.SetErr(s.err)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
-	})
+	furnish(root, s)
 	k := &kubeOptions{}
 	for _, c := range newRoot(s).Commands() {
 		if p, ok := podCommands[c.Name()]; ok {

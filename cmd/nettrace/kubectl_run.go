@@ -241,7 +241,7 @@ func (r *podRun) runOne(ctx, work context.Context, n *podNode, leads bool, lifet
 		<-finish
 		_ = feed.Close()
 	}()
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	n.result, err = r.session.Run(work, pod, n.name, in, debugpod.Output{Out: n.out, Err: r.errLine(n.name)})
 	return err
 }

@@ -53,7 +53,7 @@ func TestUntilStdinCloses(t *testing.T) {
 
 func TestFirstLineIsNotWaitedForLong(t *testing.T) {
 	r, w := io.Pipe()
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	if _, _, err := lineWithin(r, time.Millisecond); err == nil || !strings.Contains(err.Error(), "nothing came on stdin within 1ms") {
 		t.Error(err)
 	}

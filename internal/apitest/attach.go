@@ -79,16 +79,23 @@ func (p *process) serve(in io.Reader, a *attachment) {
 	p.mu.Unlock()
 }
 
-func (s *Server) attach(w http.ResponseWriter, r *http.Request, p path) {
+// processOf is the program of a pod; nil, and the request is answered, when there is none.
+func (s *Server) processOf(w http.ResponseWriter, r *http.Request, p path) (*Kubelet, *process) {
 	s.mu.Lock()
 	k := s.kubelet
 	s.mu.Unlock()
-	var proc *process
 	if k != nil {
-		proc = k.find(p.namespace, p.name)
+		if proc := k.find(p.namespace, p.name); proc != nil {
+			return k, proc
+		}
 	}
+	s.fail(w, r, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Sprintf("container \"nettrace\" in pod %q is waiting to start", p.name))
+	return nil, nil
+}
+
+func (s *Server) attach(w http.ResponseWriter, r *http.Request, p path) {
+	k, proc := s.processOf(w, r, p)
 	if proc == nil {
-		s.fail(w, r, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Sprintf("container of pod %q is not running", p.name))
 		return
 	}
 	k.mu.Lock()
@@ -106,7 +113,7 @@ func (s *Server) attach(w http.ResponseWriter, r *http.Request, p path) {
 	if err != nil {
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, _ = streams[1].Write(nil) // tells the client that the connection is there
 	was := false
 	proc.serve(streams[0], &attachment{out: streams[1], err: streams[2], cut: func() { was = true; _ = conn.Close() }})
@@ -118,15 +125,8 @@ func (s *Server) attach(w http.ResponseWriter, r *http.Request, p path) {
 
 // readLog is the log of a pod; with follow until its program has ended.
 func (s *Server) readLog(w http.ResponseWriter, r *http.Request, p path) {
-	s.mu.Lock()
-	k := s.kubelet
-	s.mu.Unlock()
-	var proc *process
-	if k != nil {
-		proc = k.find(p.namespace, p.name)
-	}
+	_, proc := s.processOf(w, r, p)
 	if proc == nil {
-		s.fail(w, r, http.StatusBadRequest, metav1.StatusReasonBadRequest, fmt.Sprintf("container \"nettrace\" in pod %q is waiting to start", p.name))
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain")

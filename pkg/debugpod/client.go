@@ -65,11 +65,6 @@ func (c *Cluster) remove(ctx context.Context, namespace, name string, grace int6
 	return err
 }
 
-func (c *Cluster) get(ctx context.Context, namespace, name string) (*corev1.Pod, error) {
-	out := &corev1.Pod{}
-	return out, c.core.Get().Namespace(namespace).Resource("pods").Name(name).Do(ctx).Into(out)
-}
-
 // list gives a page of the pods with labels in a namespace, "" for all.
 func (c *Cluster) list(ctx context.Context, namespace string, o metav1.ListOptions) (*corev1.PodList, error) {
 	out := &corev1.PodList{}

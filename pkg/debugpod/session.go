@@ -146,11 +146,11 @@ func (s *Session) wake() {
 }
 
 // state is what is known of a pod; known is false before it was first seen.
-func (s *Session) state(name string) (p *corev1.Pod, known bool, broken error, news <-chan struct{}) {
+func (s *Session) state(name string) (p *corev1.Pod, known bool, news <-chan struct{}, broken error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, known = s.pods[name]
-	return p, known, s.broken, s.news
+	return p, known, s.news, s.broken
 }
 
 // CheckNode says why a pod would not start on a node, before one is made. A node that may not be read is not in the way.
@@ -208,7 +208,7 @@ func (s *Session) WaitStarted(ctx context.Context, name, node string, within tim
 	began := time.Now()
 	var events []corev1.Event
 	for {
-		p, known, broken, news := s.state(name)
+		p, known, news, broken := s.state(name)
 		switch {
 		case broken != nil:
 			return broken
@@ -246,7 +246,7 @@ func (s *Session) WaitStarted(ctx context.Context, name, node string, within tim
 // Ended waits for the program's end and returns its exit code. The error says what ended it instead, in one sentence.
 func (s *Session) Ended(ctx context.Context, name, node string) (int, error) {
 	for {
-		p, known, broken, news := s.state(name)
+		p, known, news, broken := s.state(name)
 		switch {
 		case broken != nil:
 			return 0, broken
