@@ -119,11 +119,9 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 
   # what a name costs that the pod asks for
   nettrace flow shop/client svc/kube-system/kube-dns:dns --dns example.com`,
-		Args: cobra.ExactArgs(2),
+		Args:    cobra.ExactArgs(2),
+		PreRunE: func(_ *cobra.Command, args []string) error { return o.check(args) },
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.check(args); err != nil {
-				return err
-			}
 			v, err := runFlow(c.Context(), s, o, args[0], args[1])
 			return conclude(c.Context(), v, err)
 		},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/nettrace-io/nettrace/pkg/render"
@@ -56,13 +57,22 @@ func main() {
 		<-ctx.Done()
 		stop()
 	}()
-	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	start := run
+	if isPlugin(os.Args[0]) {
+		start = runPlugin
+	}
+	os.Exit(start(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 }
 
 // run is main without the process.
 func run(ctx context.Context, args []string, s streams) int {
-	root := newRoot(s)
+	return execute(ctx, newRoot(s), args, s)
+}
+
+// execute runs a command and turns how it ended into a sentence and an exit code.
+func execute(ctx context.Context, root *cobra.Command, args []string, s streams) int {
 	root.SetArgs(args)
+	defer sayEnd(root, s)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
