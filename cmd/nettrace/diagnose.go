@@ -109,7 +109,7 @@ func (o *diagnoseOptions) check(args []string) error {
 
 // flow are the flags of the traced probe.
 func (o *diagnoseOptions) flow() flowOptions {
-	return flowOptions{output: o.output, nameOptions: o.nameOptions, proto: o.proto, timeout: o.timeout, scope: o.scope, record: o.record, backend: o.backend, ring: o.ring, ringBytes: o.ring << 20}
+	return flowOptions{output: o.output, nameOptions: o.nameOptions, proto: o.proto, timeout: o.timeout, scope: o.scope, record: o.record, backend: o.backend, ring: o.ring, whole: true, ringBytes: o.ring << 20}
 }
 
 // diagnosing is one run.

@@ -47,8 +47,9 @@ Exit code 0 when a flow can be traced, 4 when privileges or kernel features are 
 		Example: `  nettrace doctor
   nettrace doctor -o json | jq '.points[] | select(.attached | not)'
   nettrace doctor --backend fentry`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runDoctor(c.Context(), s, o) },
+		Args:    cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { return o.check() },
+		RunE:    func(c *cobra.Command, _ []string) error { return runDoctor(c.Context(), s, o) },
 	}
 	f := c.Flags()
 	f.StringVarP(&o.format, "output", "o", "text", "output format: text or json")
@@ -60,13 +61,19 @@ Exit code 0 when a flow can be traced, 4 when privileges or kernel features are 
 	return c
 }
 
-func runDoctor(ctx context.Context, s streams, o doctorOptions) error {
+// check finds mistakes in flags before any work.
+func (o *doctorOptions) check() error {
 	switch {
 	case o.format != "text" && o.format != "json":
 		return fmt.Errorf("unknown output format %q: use text or json", o.format)
 	case !slices.Contains(tracer.Backends(), o.backend):
 		return fmt.Errorf("--backend %s: use one of %s", o.backend, strings.Join(tracer.Backends(), ", "))
-	case o.signatures:
+	}
+	return nil
+}
+
+func runDoctor(ctx context.Context, s streams, o doctorOptions) error {
+	if o.signatures {
 		lines, err := tracer.Signatures()
 		if err != nil {
 			return &exitError{code: exitPrivileges, err: err}

@@ -55,6 +55,10 @@ Drops that are no fault (a socket's leftovers, segments that came twice, pings' 
   nettrace drops --reason NETFILTER_DROP,NEIGH_FAILED -o json | jq .hop
   nettrace explain NEIGH_FAILED`,
 		Args: cobra.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error {
+			_, err := o.check()
+			return err
+		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			f, err := o.check()
 			if err != nil {
@@ -78,10 +82,7 @@ Drops that are no fault (a socket's leftovers, segments that came twice, pings' 
 	f.DurationVar(&o.duration, "duration", 0, "stop after this time (default until interrupted)")
 	f.IntVar(&o.count, "count", 0, "stop after this number of drops was shown")
 	f.IntVar(&o.rate, "rate", 100, "lines a second at most")
-	f.StringVar(&o.cluster, "cluster", "", "Kubernetes objects from a file instead of an API server: a YAML or JSON List as kubectl prints it")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default $KUBECONFIG, ~/.kube/config, or the pod's service account)")
-	f.StringVar(&o.context, "context", "", "context of the kubeconfig")
-	f.BoolVar(&o.none, "no-kubernetes", false, "ask no API server: addresses stay addresses")
+	o.sourceFlags(c)
 	fixed := func(flag string, words []string) {
 		_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
@@ -254,6 +255,7 @@ func runDrops(ctx context.Context, s streams, o *dropsOptions, f *dropFilter) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, ses.Close()) }()
+	sayLacking(warn, "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYSLOG")
 	w := &dropWatch{ses: ses, names: names, filter: f, opt: o, show: show, warn: warn, attached: time.Since(begin)}
 	return w.run(ctx)
 }

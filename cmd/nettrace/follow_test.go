@@ -55,13 +55,15 @@ func follow(t *testing.T, prefix string, setup []string, traffic func(*lab.Lab),
 
 // connect opens one TCP connection from the client pod.
 func connect(l *lab.Lab, to string) {
-	_ = netns.Do(l.Path("client"), func() error {
-		c, err := net.DialTimeout("tcp", to, 2*time.Second)
-		if err == nil {
-			c.Close()
-		}
-		return err
-	})
+	_ = netns.Do(l.Path("client"), func() error { return dial(to) })
+}
+
+func dial(to string) error {
+	c, err := net.DialTimeout("tcp", to, 2*time.Second)
+	if err == nil {
+		c.Close()
+	}
+	return err
 }
 
 // Topology: the lab. Action: two connections from anywhere to a pod, followed by --count 2. Expectation: it ends by itself after them.

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/nettrace-io/nettrace/pkg/render"
@@ -61,15 +62,24 @@ func main() {
 		<-ctx.Done()
 		stop()
 	}()
+	start := run
+	if isPlugin(os.Args[0]) {
+		start = runPlugin
+	}
 	code := make(chan int)
-	go func() { code <- run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}) }()
+	go func() { code <- start(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}) }()
 	os.Exit(<-code)
 }
 
 // run is main without the process.
 func run(ctx context.Context, args []string, s streams) int {
-	root := newRoot(s)
+	return execute(ctx, newRoot(s), args, s)
+}
+
+// execute runs a command and turns how it ended into a sentence and an exit code.
+func execute(ctx context.Context, root *cobra.Command, args []string, s streams) int {
 	root.SetArgs(args)
+	defer sayEnd(root, s)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

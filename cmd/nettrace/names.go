@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -21,14 +23,21 @@ type nameOptions struct {
 	namespace  string
 	none       bool
 	objects    *k8smeta.Objects // of the lab, which knows its own
+	stdin      func() io.Reader // for --cluster -
 }
 
 func (o *nameOptions) flags(c *cobra.Command) {
+	c.Flags().StringVarP(&o.namespace, "namespace", "n", "", "namespace of names without one (default that of the context)")
+	o.sourceFlags(c)
+}
+
+// sourceFlags are those that say whom or what to ask.
+func (o *nameOptions) sourceFlags(c *cobra.Command) {
+	o.stdin = c.InOrStdin
 	f := c.Flags()
-	f.StringVar(&o.cluster, "cluster", "", "Kubernetes objects from a file instead of an API server: a YAML or JSON List as kubectl prints it")
+	f.StringVar(&o.cluster, "cluster", "", "Kubernetes objects from a file ('-': stdin) instead of an API server: a YAML or JSON List as kubectl prints it")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default $KUBECONFIG, ~/.kube/config, or the pod's service account)")
 	f.StringVar(&o.context, "context", "", "context of the kubeconfig")
-	f.StringVarP(&o.namespace, "namespace", "n", "", "namespace of names without one (default that of the context)")
 	f.BoolVar(&o.none, "no-kubernetes", false, "ask no API server: addresses stay addresses")
 }
 
@@ -64,7 +73,7 @@ func (o *nameOptions) open(warn func(string)) (*names, error) {
 		n.set(*o.objects)
 		return n, nil
 	case o.cluster != "":
-		objs, err := k8smeta.ReadFile(o.cluster)
+		objs, err := o.read()
 		if err != nil {
 			return nil, err
 		}
@@ -78,6 +87,18 @@ func (o *nameOptions) open(warn func(string)) (*names, error) {
 		warn(n.why.Error() + "; names are missing")
 	}
 	return n, nil
+}
+
+// read reads the objects of --cluster.
+func (o *nameOptions) read() (*k8smeta.Objects, error) {
+	if o.cluster != "-" {
+		return k8smeta.ReadFile(o.cluster)
+	}
+	objs, err := k8smeta.Read(o.stdin())
+	if err != nil {
+		return nil, fmt.Errorf("the objects on stdin: %w", err)
+	}
+	return objs, nil
 }
 
 func (n *names) set(o k8smeta.Objects) {

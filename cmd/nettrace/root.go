@@ -11,6 +11,17 @@ import (
 // version is set by the build.
 var version = "devel"
 
+// furnish gives a root what both have, the program's and the plugin's.
+func furnish(root *cobra.Command, s streams) {
+	root.SilenceUsage, root.SilenceErrors, root.Version = true, true, version
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
+	})
+}
+
 func newRoot(s streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nettrace",
@@ -25,17 +36,12 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
   nettrace explain NEIGH_FAILED
   nettrace doctor
   nettrace replay flow.nt -o json
+  nettrace merge node1.jsonl node2.jsonl
   nettrace lab run no-endpoints`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Version:       version,
 	}
-	root.SetIn(s.in)
-	root.SetOut(s.out)
-	root.SetErr(s.err)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
-	})
-	root.AddCommand(newDiagnose(s), newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newLab(s), newGuard(s))
+	furnish(root, s)
+	stdinFlag(root)
+	root.AddCommand(newDiagnose(s), newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s))
+	root.AddCommand(newGuards(s)...)
 	return root
 }

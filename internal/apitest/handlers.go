@@ -20,7 +20,30 @@ import (
 )
 
 // path is a request taken apart.
-type path struct{ resource, namespace, name string }
+type path struct{ resource, namespace, name, sub string }
+
+// verb is what RBAC calls a request.
+func (p path) verb(r *http.Request) string {
+	switch {
+	case p.sub == "attach" || r.Method == http.MethodPost:
+		return "create"
+	case r.Method == http.MethodDelete:
+		return "delete"
+	case r.URL.Query().Get("watch") != "":
+		return "watch"
+	case p.name != "":
+		return "get"
+	}
+	return "list"
+}
+
+// whole is the resource with its subresource, "pods/log".
+func (p path) whole() string {
+	if p.sub != "" {
+		return p.resource + "/" + p.sub
+	}
+	return p.resource
+}
 
 // parse reads /api/v1/…, /apis/GROUP/v1/…, with namespaces/NS in between.
 func parse(p string) path {
@@ -40,6 +63,9 @@ func parse(p string) path {
 	if len(parts) > 1 {
 		out.name = parts[1]
 	}
+	if len(parts) > 2 {
+		out.sub = parts[2]
+	}
 	return out
 }
 
@@ -47,7 +73,10 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	p := parse(r.URL.Path)
 	s.mu.Lock()
 	s.log = append(s.log, r.Method+" "+r.URL.RequestURI())
-	status, before := s.denied[p.resource], s.before
+	status, before := s.denied[p.whole()], s.before
+	if one := s.denied[p.verb(r)+" "+p.whole()]; one != 0 {
+		status = one
+	}
 	s.mu.Unlock()
 	if before != nil && before(w, r) {
 		return
@@ -56,9 +85,17 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	case r.Header.Get("Authorization") != "Bearer secret":
 		s.fail(w, r, http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized")
 	case status == http.StatusForbidden:
-		s.fail(w, r, status, metav1.StatusReasonForbidden, p.resource+" is forbidden: User \"tester\" cannot list resource")
+		s.fail(w, r, status, metav1.StatusReasonForbidden, fmt.Sprintf("%s is forbidden: User \"tester\" cannot %s resource %q in API group \"\" in the namespace %q", p.resource, p.verb(r), p.whole(), p.namespace))
 	case status != 0:
 		s.fail(w, r, status, metav1.StatusReasonInternalError, "refused by the test")
+	case p.sub == "attach":
+		s.attach(w, r, p)
+	case p.sub == "log":
+		s.readLog(w, r, p)
+	case r.Method == http.MethodPost && p.resource == "pods":
+		s.create(w, r, p)
+	case r.Method == http.MethodDelete && p.resource == "pods":
+		s.remove(w, r, p)
 	case r.URL.Query().Get("watch") != "":
 		s.watch(w, r, p)
 	case p.name != "":
@@ -125,6 +162,8 @@ func fieldsFit(o runtime.Object, selector string) bool {
 		return map[string]string{"spec.nodeName": x.Spec.NodeName, "status.podIP": x.Status.PodIP}[field] == want
 	case *corev1.Service:
 		return map[string]string{"spec.clusterIP": x.Spec.ClusterIP}[field] == want
+	case *corev1.Event:
+		return map[string]string{"involvedObject.name": x.InvolvedObject.Name}[field] == want
 	}
 	return false
 }
@@ -137,6 +176,8 @@ func listFor(resource string) runtime.Object {
 		return &corev1.ServiceList{}
 	case "nodes":
 		return &corev1.NodeList{}
+	case "events":
+		return &corev1.EventList{}
 	case "namespaces":
 		return &corev1.NamespaceList{}
 	case "endpointslices":
@@ -177,6 +218,11 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, p path) {
 		s.fail(w, r, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled")
 		return
 	}
+	sel, err := labels.Parse(r.URL.Query().Get("labelSelector"))
+	if err != nil {
+		s.fail(w, r, http.StatusBadRequest, metav1.StatusReasonBadRequest, err.Error())
+		return
+	}
 	c := make(chan event, 1000)
 	since, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	s.mu.Lock()
@@ -205,7 +251,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, p path) {
 			if !ok {
 				return
 			}
-			if !fieldsFit(e.obj, r.URL.Query().Get("fieldSelector")) {
+			if m, _ := meta.Accessor(e.obj); !fieldsFit(e.obj, r.URL.Query().Get("fieldSelector")) || !sel.Matches(labels.Set(m.GetLabels())) || p.namespace != "" && m.GetNamespace() != p.namespace {
 				continue
 			}
 			raw, err := runtime.Encode(s.codecs.EncoderForVersion(info.Serializer, groupOf(e.obj)), e.obj)

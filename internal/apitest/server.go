@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package apitest is an API server for tests: Kubernetes' HTTP API over TLS, as far as nettrace asks it. It gets, lists by field and label,
-// watches, speaks JSON and protobuf, refuses what it is told to refuse, goes away and comes back on the same port.
+// watches, creates and deletes pods, speaks JSON and protobuf, refuses what it is told to refuse, goes away and comes back on the same port.
+// With a Kubelet, pods run real programs on this machine, which can be attached to and whose logs can be read.
 package apitest
 
 import (
@@ -40,10 +41,12 @@ type Server struct {
 	objects  map[string][]runtime.Object // by resource
 	watchers map[chan event]string       // resource
 	history  []event                     // for watches that begin in the past
-	changed  chan struct{}               // closed when a watch begins
+	changed  chan struct{}               // closed when a watch begins or an object changes
 	log      []string                    // "GET /api/v1/pods?..."
 	denied   map[string]int              // resource → HTTP status
 	before   func(http.ResponseWriter, *http.Request) bool
+	admit    func(*corev1.Pod) *metav1.Status
+	kubelet  *Kubelet
 }
 
 type event struct {
@@ -136,7 +139,7 @@ users: [{name: tester, user: {token: secret}}]
 	return name, os.WriteFile(name, []byte(text), 0o600)
 }
 
-// Deny answers requests for a resource with an HTTP status; 0 allows it again.
+// Deny answers requests for a resource, "pods" or "pods/log", or for one verb on it, "create pods", with an HTTP status; 0 allows it again.
 func (s *Server) Deny(resource string, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,17 +162,26 @@ func (s *Server) Requests() []string {
 
 // WaitForWatches returns when so many watches are open, or with the context's error.
 func (s *Server) WaitForWatches(ctx context.Context, n int) error {
+	return s.WaitFor(ctx, fmt.Sprintf("%d open watches", n), func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.watchers) >= n
+	})
+}
+
+// WaitFor returns when something holds, which is looked at again at every change of an object and every new watch, or with the context's error.
+func (s *Server) WaitFor(ctx context.Context, what string, holds func() bool) error {
 	for {
 		s.mu.Lock()
-		have, changed := len(s.watchers), s.changed
+		changed := s.changed
 		s.mu.Unlock()
-		if have >= n {
+		if holds() {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d watches are open: %w", have, n, ctx.Err())
+			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
 		}
 	}
 }
@@ -205,6 +217,14 @@ func (s *Server) Delete(o runtime.Object) {
 	}
 }
 
+// wake has those who wait look again.
+func (s *Server) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
 func (s *Server) find(res, namespace, name string) int {
 	return slices.IndexFunc(s.objects[res], func(o runtime.Object) bool {
 		m, _ := meta.Accessor(o)
@@ -214,6 +234,8 @@ func (s *Server) find(res, namespace, name string) int {
 
 func (s *Server) tell(e event) {
 	s.history = append(s.history, e)
+	close(s.changed)
+	s.changed = make(chan struct{})
 	for c, r := range s.watchers {
 		if r == e.resource {
 			c <- e
@@ -229,6 +251,8 @@ func resourceOf(o runtime.Object) string {
 		return "services"
 	case *corev1.Node:
 		return "nodes"
+	case *corev1.Event:
+		return "events"
 	case *corev1.Namespace:
 		return "namespaces"
 	case *discoveryv1.EndpointSlice:

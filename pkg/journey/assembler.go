@@ -116,6 +116,9 @@ func (f *flight) foreign(a *Assembler, e *tracer.Event) bool {
 	if e.Point != tracer.PointConsume && e.Point != tracer.PointQueue {
 		return false
 	}
+	if _, ok := a.opt.Places[e.NetNS]; f.away && ok { // it would come back through a device that receives it
+		return true
+	}
 	return e.NetNS != 0 && f.lastNS != 0 && e.NetNS != f.lastNS && a.pod(e.NetNS) && a.pod(f.lastNS)
 }
 

@@ -2,7 +2,10 @@
 
 package journey
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Direction says how a packet relates to the flow that was asked for.
 type Direction string
@@ -25,6 +28,9 @@ const (
 	LeftNode  End = "left-node"
 	Open      End = "open"
 )
+
+// NoFurtherSight is the EndWhy of a packet that no event tells more about.
+const NoFurtherSight = "no further sight"
 
 // Stage is the chapter of the packet's way that a hop belongs to.
 type Stage string
@@ -143,7 +149,8 @@ type Tunnel struct {
 
 // Hop is one step of a packet's way. Fields that do not apply are absent.
 type Hop struct {
-	T        int64   `json:"t"` // ns since the journey's first hop
+	T        int64   `json:"t"`                // ns since the journey's first hop
+	Approx   bool    `json:"approx,omitempty"` // T compares the clocks of two nodes and is no better than a guess
 	Node     string  `json:"node,omitempty"`
 	NetNS    uint32  `json:"netns,omitempty"` // inode number
 	Where    *Where  `json:"where,omitempty"`
@@ -213,6 +220,8 @@ type Journey struct {
 	Complete bool `json:"complete"`
 	// Lost is the number of events that the tracer lost while the packet was under way.
 	Lost uint64 `json:"lost"`
+	// At is the time of the first hop by the wall clock of the node that saw it.
+	At time.Time `json:"at,omitzero"`
 	// Start is the monotonic time of the first hop, in ns; not part of the contract's JSON.
 	Start uint64 `json:"-"`
 }

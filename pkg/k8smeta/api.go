@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -24,13 +25,14 @@ import (
 // empty ones too. A server that does not answer is asked no more, and a resource that may not be read is not asked for again: what is
 // missing is told by Missing.
 type API struct {
-	c       *client
-	mu      sync.Mutex
-	answers map[query]*answer
-	gone    error             // the server does not answer
-	refused map[string]string // resource → what RBAC does not allow
-	missing []string
-	told    map[string]bool // what missing had
+	c        *client
+	patience time.Duration // for one request
+	mu       sync.Mutex
+	answers  map[query]*answer
+	gone     error             // the server does not answer
+	refused  map[string]string // resource → what RBAC does not allow
+	missing  []string
+	told     map[string]bool // what missing had
 }
 
 // query is one request.
@@ -53,7 +55,11 @@ func Open(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{c: cl, answers: map[query]*answer{}, refused: map[string]string{}, told: map[string]bool{}}, nil
+	return newAPI(cl), nil
+}
+
+func newAPI(cl *client) *API {
+	return &API{c: cl, patience: requestTimeout, answers: map[query]*answer{}, refused: map[string]string{}, told: map[string]bool{}}
 }
 
 // Namespace is that of names without one.
@@ -155,7 +161,7 @@ func (a *API) ask(ctx context.Context, q query) (Objects, bool) {
 
 // get makes the request.
 func (a *API) get(ctx context.Context, q query) (Objects, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	r := a.c.groups[q.group].Get().NamespaceIfScoped(q.namespace, q.namespace != "").Resource(q.resource).MaxRetries(1)
 	if q.name != "" {
@@ -226,7 +232,7 @@ func (a *API) note(ctx context.Context, q query, err error) error {
 	default: // no answer of an API server
 		why := oneLine(err)
 		if ctx.Err() != nil {
-			why = fmt.Sprintf("no answer within %v", requestTimeout)
+			why = fmt.Sprintf("no answer within %v", a.patience)
 		}
 		a.giveUp(fmt.Sprintf("the API server %s cannot be asked: %s; names that it would give are missing", a.c.host, why))
 	}
@@ -290,6 +296,7 @@ func blankFor(q query) runtime.Object {
 		"namespaces": func() runtime.Object { return &corev1.Namespace{} },
 	}, map[string]func() runtime.Object{
 		"pods": func() runtime.Object { return &corev1.PodList{} }, "services": func() runtime.Object { return &corev1.ServiceList{} },
+		"nodes":          func() runtime.Object { return &corev1.NodeList{} },
 		"endpointslices": func() runtime.Object { return &discoveryv1.EndpointSliceList{} }, "networkpolicies": func() runtime.Object { return &networkingv1.NetworkPolicyList{} },
 	}
 	if q.name != "" {

@@ -70,7 +70,7 @@ var quiet sync.Once
 
 // open reads the configuration; it does not yet talk to the server. The error is ErrNoCluster, or says what is wrong with the configuration.
 func open(c Config) (*client, error) {
-	quiet.Do(func() { klog.SetLogger(logr.Discard()) }) // what matters is told in sentences of our own
+	Quiet()
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = c.Kubeconfig
 	over := &clientcmd.ConfigOverrides{CurrentContext: c.Context}
@@ -89,6 +89,23 @@ func open(c Config) (*client, error) {
 	}
 	return connect(cfg, namespace)
 }
+
+// Connect prepares for asking the API server of a configuration that the caller has read; patience is how long one request may take, 0 for
+// the 3 s of a trace that should not wait for names. namespace is that of names without one.
+func Connect(cfg *rest.Config, namespace string, patience time.Duration) (*API, error) {
+	cl, err := connect(cfg, namespace)
+	if err != nil {
+		return nil, err
+	}
+	a := newAPI(cl)
+	if patience > 0 {
+		a.patience = patience
+	}
+	return a, nil
+}
+
+// Quiet keeps client-go from writing to stderr by itself: what matters is told in sentences of our own.
+func Quiet() { quiet.Do(func() { klog.SetLogger(logr.Discard()) }) }
 
 func connect(cfg *rest.Config, namespace string) (*client, error) {
 	cs, err := codecs()

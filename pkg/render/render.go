@@ -5,8 +5,10 @@ package render
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/tracer"
@@ -26,6 +28,16 @@ type Start struct {
 	Flow     verdict.Flow         `json:"flow"`
 	Points   []tracer.PointStatus `json:"points"`
 	AttachMS int64                `json:"attachMs"`
+	// Time is when everything was attached, by the node's wall clock.
+	Time time.Time `json:"time,omitzero"`
+	// Nodes are those that are watched, with the addresses that are theirs.
+	Nodes []Node `json:"nodes,omitempty"`
+}
+
+// Node is a watched node: the addresses of its host namespace, and those ends of the flow that are in namespaces of its pods.
+type Node struct {
+	Name      string       `json:"name"`
+	Addresses []netip.Addr `json:"addresses,omitempty"`
 }
 
 // Drop is a drop as it happens.

@@ -177,6 +177,9 @@ func (s *story) flush() {
 // shape is equal for journeys that went the same way and met the same end.
 func shape(j *journey.Journey) string {
 	var b strings.Builder
+	if j.End == journey.LeftNode {
+		b.WriteString(j.EndWhy)
+	}
 	fmt.Fprint(&b, j.Direction, j.End, j.Complete, j.Packet.Proto, j.Packet.Src, j.Packet.Dst)
 	for i := range j.Hops {
 		h := &j.Hops[i]
@@ -265,7 +268,11 @@ func (s *story) hop(h *journey.Hop) {
 	if t != "" {
 		what = s.pal.paint(t, h.What)
 	}
-	s.printf("    %s %-10s %s\n", s.pal.paint(quiet, fmt.Sprintf("%9.3f ms", float64(h.T)/1e6)), h.Stage, what)
+	about := ' '
+	if h.Approx {
+		about = '~'
+	}
+	s.printf("   %c%s %-10s %s\n", about, s.pal.paint(quiet, fmt.Sprintf("%9.3f ms", float64(h.T)/1e6)), h.Stage, what)
 	if h.Rule != nil && (h.Stage == journey.StageDrop || h.Stage == journey.StageNAT || h.Stage == journey.StageIPVS) {
 		for _, part := range wrap(Escape(RuleText(h.Rule)), s.width-indent) {
 			s.printf("%*s%s\n", indent, "", s.pal.paint(quiet, part))
@@ -283,9 +290,9 @@ func RuleText(r *journey.Rule) string {
 	}
 	what := fmt.Sprintf("rule %d: %s", r.Number, r.Text)
 	switch {
-	case r.Number == 0:
+	case r.IsPolicy():
 		what = "policy " + r.Verdict
-	case r.Handle != 0 && r.Backend == "nft":
+	case r.Handle != 0 && (r.Backend == "nft" || r.Number == 0):
 		what = fmt.Sprintf("handle %d: %s", r.Handle, r.Text)
 	}
 	s := fmt.Sprintf("%s %s/%s %s (%s", r.Backend, r.Table, r.Chain, what, r.Certainty)
@@ -306,6 +313,9 @@ func (s *story) ending(j *journey.Journey) {
 		mark, t, text = "✗", bad, "rejected"
 	case journey.LeftNode:
 		mark, t, text = "→", warning, "left the node"
+	}
+	if j.End == journey.LeftNode && j.EndWhy != "" && j.EndWhy != journey.NoFurtherSight {
+		text += ", " + j.EndWhy
 	}
 	if j.Lost > 0 {
 		text += fmt.Sprintf("; %d events were lost meanwhile, hops may be missing", j.Lost)

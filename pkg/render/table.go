@@ -34,7 +34,7 @@ func (t *table) Journey(j *journey.Journey) error {
 	tw.Header("#", "ms", "place", "stage", "device", "what")
 	for i := range j.Hops {
 		h := &j.Hops[i]
-		if err := tw.Append(fmt.Sprint(j.ID), fmt.Sprintf("%.3f", float64(h.T)/1e6), Escape(placeOf(h)), string(h.Stage), Escape(h.Dev), Escape(h.What)); err != nil {
+		if err := tw.Append(fmt.Sprint(j.ID), rowTime(h), Escape(placeOf(h)), string(h.Stage), Escape(h.Dev), Escape(h.What)); err != nil {
 			return fmt.Errorf("write the table: %w", err)
 		}
 	}
@@ -43,6 +43,15 @@ func (t *table) Journey(j *journey.Journey) error {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	return tw.Render()
+}
+
+// rowTime is a hop's time in ms, with a ~ when it is a guess.
+func rowTime(h *journey.Hop) string {
+	ms := fmt.Sprintf("%.3f", float64(h.T)/1e6)
+	if h.Approx {
+		return "~" + ms
+	}
+	return ms
 }
 
 func (t *table) Verdict(v *verdict.Verdict) error { return t.story.Verdict(v) }

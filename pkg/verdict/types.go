@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
@@ -122,6 +123,24 @@ type Verdict struct {
 	Probe      *probe.Result  `json:"probe,omitempty"`
 	Journeys   []int          `json:"journeys"`
 	LostEvents uint64         `json:"lostEvents"`
+	// Time is until when the node was watched, by its wall clock.
+	Time time.Time `json:"time,omitzero"`
+	// Clocks say how the clocks of nodes compare whose streams were merged.
+	Clocks []Clock `json:"clocks,omitempty"`
+}
+
+// Clock compares a node's wall clock with another's, as packets between them show it.
+type Clock struct {
+	Node      string `json:"node"`
+	Reference string `json:"reference"`
+	// OffsetNS is how far the node's clock is ahead of the reference, in ns, and UncertaintyNS how far off that can be either way.
+	OffsetNS      int64 `json:"offsetNs"`
+	UncertaintyNS int64 `json:"uncertaintyNs"`
+	// DriftPPB is how much faster the node's clock runs, in ns each second; 0 where packets do not show that it does.
+	DriftPPB int64 `json:"driftPpb,omitempty"`
+	// Samples are the packets that were compared; Known is exact where they went both ways, a bound where one way only, else none.
+	Samples int    `json:"samples"`
+	Known   string `json:"known"`
 }
 
 // Title is the layer's name in text.

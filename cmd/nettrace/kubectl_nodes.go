@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
+)
+
+// maxDstNodes bounds on how many nodes of a Service's endpoints a flow is watched, and maxNodes on how many a command runs.
+const (
+	maxDstNodes = 4
+	maxNodes    = 50
+)
+
+// nodePlan says on which nodes a command runs, and what it is told of the cluster.
+type nodePlan struct {
+	nodes   []string // the first one leads: a probe is sent from it
+	objects k8smeta.Objects
+}
+
+// planFlow finds the nodes of a flow's ends.
+func (n *names) planFlow(ctx context.Context, src, dst, proto string, forced []string, say func(string)) (*nodePlan, error) {
+	n.ask(ctx, src, dst, nil)
+	srcNodes, err := n.nodesOfEnd(src, true, proto)
+	if err != nil {
+		return nil, err
+	}
+	dstNodes, err := n.nodesOfEnd(dst, false, proto)
+	if err != nil {
+		return nil, err
+	}
+	p := &nodePlan{nodes: forced}
+	if len(forced) == 0 {
+		p.nodes = slices.Clone(srcNodes)
+		left := 0
+		for _, d := range dstNodes {
+			switch {
+			case slices.Contains(p.nodes, d):
+			case len(p.nodes) >= maxDstNodes+len(srcNodes):
+				left++
+			default:
+				p.nodes = append(p.nodes, d)
+			}
+		}
+		if left > 0 {
+			say(fmt.Sprintf("%s has endpoints on %d nodes; the flow is watched on %s, and not on %d others: --node chooses", dst, len(dstNodes), strings.Join(p.nodes, ", "), left))
+		}
+	} else if i := indexOfAny(forced, srcNodes); i > 0 { // the sender's node leads
+		p.nodes = append([]string{forced[i]}, slices.Delete(slices.Clone(forced), i, i+1)...)
+	}
+	if len(p.nodes) == 0 {
+		return nil, fmt.Errorf("on which node? neither %s nor %s is known to be on one: use --node NAME", src, dst)
+	}
+	p.objects = n.objects.Merge(n.about(ctx, p.nodes))
+	return p, nil
+}
+
+func indexOfAny(list, want []string) int {
+	return slices.IndexFunc(list, func(x string) bool { return slices.Contains(want, x) })
+}
+
+// nodesOfEnd are the nodes of one end of a flow: that of a pod, those of a Service's endpoints. None for what is on no node.
+func (n *names) nodesOfEnd(text string, source bool, proto string) ([]string, error) {
+	l := &lookup{snapshot: &netstate.Snapshot{}, names: n, proto: proto}
+	if text == "any" || text == "host" || strings.HasPrefix(text, "host:") || hasOwnForm(text) {
+		return nil, nil // of the node that is named with --node
+	}
+	a, err := netip.ParseAddr(text)
+	port := uint16(0)
+	if ap, e := netip.ParseAddrPort(text); e == nil {
+		a, port, err = ap.Addr(), ap.Port(), nil
+	}
+	if err == nil {
+		return n.nodesOfAddr(a.Unmap(), port), nil
+	}
+	name, ok, err := k8smeta.ParseName(text, n.namespace)
+	if err != nil || !ok { // a DNS name of the world, or what the pod will say is none
+		return nil, err
+	}
+	e, err := l.named(name, source)
+	if err != nil {
+		return nil, err
+	}
+	if e.node != "" {
+		return []string{e.node}, nil
+	}
+	return nodesOfEndpoints(e.endpoints), nil
+}
+
+// nodesOfEndpoints are the nodes of ready endpoints, or of all when none is ready.
+func nodesOfEndpoints(all []verdict.Endpoint) []string {
+	var ready, others []string
+	for _, b := range all {
+		list := &others
+		if b.Ready {
+			list = &ready
+		}
+		if b.Node != "" && !slices.Contains(*list, b.Node) {
+			*list = append(*list, b.Node)
+		}
+	}
+	if len(ready) > 0 {
+		return ready
+	}
+	return others
+}
+
+func (n *names) nodesOfAddr(a netip.Addr, port uint16) []string {
+	if n.index == nil {
+		return nil
+	}
+	for _, proto := range []string{"tcp", "udp", "sctp"} {
+		if s, p := n.index.ServicePort(proto, a, port); s != nil {
+			return nodesOfEndpoints(toEndpoints(n.index.Backends(s, p)))
+		}
+	}
+	h := n.index.Addr(a)
+	switch {
+	case h.Pod != nil && h.Pod.Node != "":
+		return []string{h.Pod.Node}
+	case h.Node != nil:
+		return []string{h.Node.Name}
+	}
+	return nil
+}
+
+// about is what a node's pod needs to know of the node: its pods, and the node itself.
+func (n *names) about(ctx context.Context, nodes []string) k8smeta.Objects {
+	var out k8smeta.Objects
+	for _, node := range nodes {
+		o, _ := n.api.PodsOn(ctx, node)
+		x, _ := n.api.Node(ctx, node)
+		out = out.Merge(o).Merge(x)
+	}
+	return out
+}
+
+// planNodes takes the nodes that were named, or all that are ready.
+func (n *names) planNodes(ctx context.Context, o *podOptions, objects bool, say func(string)) (*nodePlan, error) {
+	p := &nodePlan{nodes: o.nodes}
+	if objects || o.all {
+		p.objects = n.api.All(ctx)
+	}
+	if !o.all {
+		return p, nil
+	}
+	for i := range p.objects.Nodes {
+		if x := &p.objects.Nodes[i]; x.Ready {
+			p.nodes = append(p.nodes, x.Name)
+		} else {
+			say(fmt.Sprintf("node %s is not ready and is left out", x.Name))
+		}
+	}
+	switch {
+	case len(p.nodes) == 0:
+		for _, m := range n.api.Missing() {
+			say(m)
+		}
+		return nil, errors.New("no node is ready, or nodes may not be listed: use --node NAME")
+	case len(p.nodes) > maxNodes:
+		return nil, fmt.Errorf("%d nodes are more than the %d that one run takes: name them with --node", len(p.nodes), maxNodes)
+	}
+	return p, nil
+}

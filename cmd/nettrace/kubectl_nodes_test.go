@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nettrace-io/nettrace/pkg/debugpod"
+)
+
+// lines gives the command lines of the pods that a command would make, by node; they are refused.
+func (c *cluster) lines(t *testing.T, args ...string) (lines []string, errs string) {
+	t.Helper()
+	var mu sync.Mutex
+	c.Admit(func(p *corev1.Pod) *metav1.Status {
+		mu.Lock()
+		defer mu.Unlock()
+		lines = append(lines, p.Spec.NodeName+": "+strings.Join(p.Spec.Containers[0].Args, " "))
+		return &metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden, Message: "enough was seen"}
+	})
+	_, _, errs = c.kubectl(t, args...)
+	slices.Sort(lines)
+	return lines, errs
+}
+
+// The program in a pod gets what the user gave; only the sender's node probes, and the others watch until they are told to end.
+func TestPodCommandLines(t *testing.T) {
+	c := newCluster(t, nil)
+	for _, tc := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"flow", "shop/client", "svc/shop/web:http", "--probe", "--size", "100", "--timeout", "7s", "--backend=tracepoint", "--no-color", "-o", "table"}, []string{
+			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --backend=tracepoint --probe=true --size=100 --timeout=7s -- shop/client svc/shop/web:http",
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --backend=tracepoint --timeout=0 --translated -- shop/client svc/shop/web:http"}},
+		{[]string{"flow", "client", "10.244.1.20:8080", "--node", "node2"}, []string{
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop -- client 10.244.1.20:8080"}},
+		{[]string{"flow", "any", "shop/web-7d9c5b8f4-abcde:8080", "--until-drop"}, []string{
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --until-drop=true -- any shop/web-7d9c5b8f4-abcde:8080"}},
+		{[]string{"flow", "10.244.2.20", "10.96.0.80:80", "--dns", "web.shop"}, []string{
+			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --timeout=0 --translated --proto=udp -- 10.244.2.20 10.96.0.80:80",
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --dns=web.shop -- 10.244.2.20 10.96.0.80:80"}},
+		{[]string{"flow", "shop/client", "10.244.2.20:8080", "--node", "node2", "--node", "node1"}, []string{
+			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop -- shop/client 10.244.2.20:8080",
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --timeout=0 --translated -- shop/client 10.244.2.20:8080"}},
+		{[]string{"drops", "--all-nodes", "--reason", "NO_SOCKET,NETFILTER_DROP", "-n", "shop"}, []string{
+			"node1: drops --output=text --until-stdin-closes --cluster=- --namespace=shop --reason=NO_SOCKET --reason=NETFILTER_DROP --",
+			"node2: drops --output=text --until-stdin-closes --cluster=- --namespace=shop --reason=NO_SOCKET --reason=NETFILTER_DROP --"}},
+		{[]string{"doctor", "--node", "node1", "-o", "json", "--as", "root", "--token", "secret"}, []string{"node1: doctor --output=json --until-stdin-closes --"}},
+	} {
+		got, errs := c.lines(t, tc.args...)
+		if fmt.Sprint(got) != fmt.Sprint(tc.want) {
+			t.Errorf("%v: %s\n%s\nwant\n%s", tc.args, errs, strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+		}
+	}
+}
+
+// The pods' deadline is a minute beyond what the command takes.
+func TestPodDeadlines(t *testing.T) {
+	c := newCluster(t, nil)
+	for _, tc := range []struct {
+		args string
+		want int64
+	}{
+		{"flow any 10.244.2.20:8080", 70},
+		{"flow any 10.244.2.20:8080 --timeout 0", 3600},
+		{"flow shop/client 10.244.1.20:8080 --probe --count 3 --timeout 20s", 120},
+		{"flow shop/client 10.244.1.20:8080 --mtu --timeout 10s", 160},
+		{"flow any 10.244.2.20:8080 --deadline 90s", 90},
+		{"drops --node node1", 3600},
+		{"drops --node node1 --duration 30s", 90},
+		{"doctor --node node1", 60},
+	} {
+		var got int64
+		c.Admit(func(p *corev1.Pod) *metav1.Status {
+			got = *p.Spec.ActiveDeadlineSeconds
+			return &metav1.Status{Code: 403, Reason: metav1.StatusReasonForbidden, Message: "enough was seen"}
+		})
+		if _, _, errs := c.kubectl(t, strings.Fields(tc.args)...); got != tc.want {
+			t.Errorf("%s: %d s, want %d: %s", tc.args, got, tc.want, errs)
+		}
+	}
+}
+
+// Of a Service with endpoints on many nodes, four are watched besides the sender's; the rest is said.
+func TestManyNodesAreBounded(t *testing.T) {
+	c := newCluster(t, nil)
+	yes, proto, port, name := true, corev1.ProtocolTCP, int32(8080), "http"
+	slice := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-lab00", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}}, AddressType: discoveryv1.AddressTypeIPv4,
+		Ports: []discoveryv1.EndpointPort{{Name: &name, Protocol: &proto, Port: &port}}}
+	for i := range 7 {
+		node := fmt.Sprintf("worker%d", i)
+		c.Put(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node}})
+		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{Addresses: []string{fmt.Sprintf("10.244.9.%d", i+1)}, NodeName: &node, Conditions: discoveryv1.EndpointConditions{Ready: &yes}})
+	}
+	c.Put(slice)
+	got, errs := c.lines(t, "flow", "shop/client", "svc/shop/web:http")
+	nodes := regexp.MustCompile(`(?m)^\w+`).FindAllString(strings.Join(got, "\n"), -1)
+	if fmt.Sprint(nodes) != "[node1 worker0 worker1 worker2 worker3]" || !strings.Contains(errs, "nettrace: svc/shop/web:http has endpoints on 7 nodes; the flow is watched on node1, worker0, worker1, worker2, worker3, and not on 3 others: --node chooses\n") {
+		t.Errorf("%v: %s", nodes, errs)
+	}
+}
+
+// The guardian deletes what it was told of, unless its parent says goodbye.
+func TestGuardian(t *testing.T) {
+	c := newCluster(t, nil)
+	hello := fmt.Sprintf(`{"flags":["--kubeconfig=%s","--context=lab"]}`+"\n", c.config)
+	put := func() {
+		for _, n := range []string{"mine", "others"} {
+			c.Put(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: n, Labels: map[string]string{debugpod.LabelName: "nettrace"}}})
+		}
+	}
+	for _, tc := range []struct {
+		name, in string
+		want     int
+	}{
+		{"killed", hello + `{"namespace":"shop","name":"mine"}` + "\n", 1},
+		{"killed in the middle of a line", hello + `{"namespace":"shop","name":"mine"}` + "\n" + `{"namespace":"shop","na`, 1},
+		{"goodbye", hello + `{"namespace":"shop","name":"mine"}` + "\n" + guardGoodbye + "\n", 2},
+		{"killed before any pod", hello, 2},
+		{"killed at once", "", 2},
+	} {
+		put()
+		if err := guardPods(t.Context(), strings.NewReader(tc.in)); err != nil || len(c.debugPods()) != tc.want {
+			t.Errorf("%s: %v, %d pods are left", tc.name, err, len(c.debugPods()))
+		}
+	}
+}
