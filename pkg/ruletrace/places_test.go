@@ -314,8 +314,12 @@ func TestExplain(t *testing.T) {
 	for _, tc := range []struct {
 		quiet, nft bool
 		want       string
-	}{{true, true, "iptables-legacy's rules are"}, {false, true, "neither iptables-legacy's nor nftables' rules are"}, {false, false, "the rules are"}} {
-		if got := lacking(tc.quiet, tc.nft); got != tc.want {
+	}{
+		{true, true, "--trace-rules: in namespace host iptables-legacy's rules are not traced, and are inferred: because"},
+		{false, true, "--trace-rules: in namespace host iptables-legacy's rules and nftables' with them are not traced, and are inferred: because, and the kernel would write every step into its own log"},
+		{false, false, "--trace-rules: in namespace host iptables-legacy's rules are not traced, and are inferred: because, and the kernel would write every step into its own log"},
+	} {
+		if got := lacking(&Namespace{Name: "host", NFT: tc.nft}, tc.quiet, errors.New("because")); got != tc.want {
 			t.Errorf("%+v: %q", tc, got)
 		}
 	}

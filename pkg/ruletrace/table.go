@@ -99,11 +99,11 @@ func (o *ownedTable) fill(family uint8, f *Flow, conntrack bool) error {
 	rules := [][]expr.Any{}
 	h, quoted := plain(family), inside(family, icmpHeader)
 	rules = bothWays(rules, l4proto(f.Proto), &h, sets[family])
-	errors, err := o.carries(icmp[family])
+	quoting, err := o.carries(icmp[family])
 	if err != nil {
 		return err
 	}
-	rules = bothWays(rules, append(errors, quoted.protocol(f.Proto)...), &quoted, sets[family])
+	rules = bothWays(rules, append(quoting, quoted.protocol(f.Proto)...), &quoted, sets[family])
 	if slices.Contains(f.Outer, family) {
 		tunnelled, err := o.tunnelRules(f, sets)
 		if err != nil {
