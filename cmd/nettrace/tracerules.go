@@ -107,6 +107,9 @@ type translations struct {
 	via  []netip.Addr
 }
 
+// maxWalks bounds the dry runs on a node: a destination with more addresses is pods, which are seldom translated.
+const maxWalks = 16
+
 // translations asks the API's endpoints, the rules of each node in scope, walked without a packet, and IPVS.
 func (p *plan) translations() translations {
 	var t translations
@@ -127,10 +130,13 @@ func (p *plan) translations() translations {
 		}
 	}
 	for _, node := range nodesOf(p.refs) {
-		for _, dst := range p.dst.addrs {
+		for _, dst := range p.dst.addrs[:min(len(p.dst.addrs), maxWalks)] {
 			t.walked(p, node, dst)
 		}
 	}
+	slices.SortFunc(t.ends, netip.AddrPort.Compare)
+	slices.SortFunc(t.via, netip.Addr.Compare)
+	t.ends, t.via = slices.Compact(t.ends), slices.Compact(t.via)
 	return t
 }
 

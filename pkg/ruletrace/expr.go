@@ -4,20 +4,16 @@ package ruletrace
 
 import (
 	"encoding/binary"
-	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// Registers: an address is loaded into the first of 16 bytes, the port of a concatenation into the 4 bytes or the 16 behind it.
-const (
-	regFirst  = unix.NFT_REG_1
-	regPort4  = unix.NFT_REG32_01
-	regPort6  = unix.NFT_REG_2
-	protoVXLN = unix.IPPROTO_UDP
-)
+// regFirst is the register that everything is loaded into. Concatenations, which take two, are left alone: nft (1.0.6 at least) aborts when
+// it lists some of them.
+const regFirst = unix.NFT_REG_1
 
 // headers say where a packet's own headers lie: in its network and transport header, or behind a tunnel's.
 type headers struct {
@@ -51,8 +47,8 @@ func (h *headers) address(reply bool) (offset, length uint32) {
 	return h.start + offset, length
 }
 
-func load(base expr.PayloadBase, offset, length, register uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: base, Offset: offset, Len: length}
+func load(base expr.PayloadBase, offset, length uint32) expr.Any {
+	return &expr.Payload{DestRegister: regFirst, Base: base, Offset: offset, Len: length}
 }
 
 func equals(data ...byte) expr.Any {
@@ -77,11 +73,10 @@ func mark() []expr.Any {
 	}
 }
 
-// legSets are the sets of one leg; src is nil for any sender, ports says that the set of destinations has them.
+// legSets are the sets of one leg; src is nil for any sender, port 0 stands for any.
 type legSets struct {
-	src, dst *nftables.Set
-	ports    bool
-	sport    uint16
+	src, dst     *nftables.Set
+	sport, dport uint16
 }
 
 // match is a leg's condition in one direction.
@@ -89,64 +84,55 @@ func (h *headers) match(l *legSets, reply bool) []expr.Any {
 	var out []expr.Any
 	if l.src != nil {
 		at, n := h.address(reply)
-		out = append(out, load(h.network, at, n, regFirst), lookup(l.src))
+		out = append(out, load(h.network, at, n), lookup(l.src))
 	}
 	sport, dport := h.ports, h.ports+2
 	if reply {
 		sport, dport = dport, sport
 	}
 	if l.sport != 0 {
-		out = append(out, load(h.transport, sport, 2, regFirst), equals(port(l.sport)...))
+		out = append(out, load(h.transport, sport, 2), equals(port(l.sport)...))
+	}
+	if l.dport != 0 {
+		out = append(out, load(h.transport, dport, 2), equals(port(l.dport)...))
 	}
 	at, n := h.address(!reply)
-	out = append(out, load(h.network, at, n, regFirst))
-	if l.ports {
-		out = append(out, load(h.transport, dport, 2, portRegister(h.family)))
-	}
-	return append(out, lookup(l.dst))
-}
-
-func portRegister(family uint8) uint32 {
-	if family == 6 {
-		return regPort6
-	}
-	return regPort4
+	return append(out, load(h.network, at, n), lookup(l.dst))
 }
 
 // protocol asks for the protocol of a packet that lies inside another; that of a plain one is asked through meta, which steps over IPv6
 // extension headers.
 func (h *headers) protocol(proto uint8) []expr.Any {
 	if h.family == 6 {
-		return []expr.Any{load(h.network, h.start+6, 1, regFirst), equals(proto)}
+		return []expr.Any{load(h.network, h.start+6, 1), equals(proto)}
 	}
-	return []expr.Any{load(h.network, h.start, 1, regFirst), equals(0x45), load(h.network, h.start+9, 1, regFirst), equals(proto)}
+	return []expr.Any{load(h.network, h.start, 1), equals(0x45), load(h.network, h.start+9, 1), equals(proto)}
 }
 
-// conntrackMatch is a leg's condition on the connection as it was begun, which holds in both directions and behind NAT.
-func conntrackMatch(l *legSets, family uint8) []expr.Any {
-	ct := func(key expr.CtKey, register uint32) expr.Any {
-		return &expr.Ct{Key: key, Register: register, Direction: 0} // IP_CT_DIR_ORIGINAL
-	}
-	var out []expr.Any
-	if l.src != nil {
-		out = append(out, ct(expr.CtKeySRC, regFirst), lookup(l.src))
-	}
-	if l.sport != 0 {
-		out = append(out, ct(expr.CtKeyPROTOSRC, regFirst), equals(port(l.sport)...))
-	}
-	out = append(out, ct(expr.CtKeyDST, regFirst))
-	if l.ports {
-		out = append(out, ct(expr.CtKeyPROTODST, portRegister(family)))
-	}
-	return append(out, lookup(l.dst))
-}
+// maxPairs bounds the rules that ask for connections, of which each pair of addresses has two: for its packets, and for ICMP errors.
+const maxPairs = 64
 
-// element is a destination as a set of addresses, or of addresses with ports, has it: each part is padded to 4 bytes.
-func element(a netip.AddrPort, ports bool) nftables.SetElement {
-	key := a.Addr().AsSlice()
-	if ports {
-		key = append(key, port(a.Port())...)
-		key = append(key, 0, 0)
+// connections are a leg's conditions on the connection as it was begun, which hold in both directions and behind NAT: one for each pair of
+// addresses, because nft (1.0.6 at least) aborts when it lists a lookup of a connection's address.
+func (l *leg) connections() [][]expr.Any {
+	ct := func(key expr.CtKey, data []byte) []expr.Any {
+		return []expr.Any{&expr.Ct{Key: key, Register: regFirst, Direction: 0}, equals(data...)} // IP_CT_DIR_ORIGINAL
 	}
-	return nftables.SetElement{Key: key}
+	var out [][]expr.Any
+	for _, dst := range l.dst {
+		rule := ct(expr.CtKeyDST, dst.AsSlice())
+		if l.sport != 0 {
+			rule = append(rule, ct(expr.CtKeyPROTOSRC, port(l.sport))...)
+		}
+		if l.dport != 0 {
+			rule = append(rule, ct(expr.CtKeyPROTODST, port(l.dport))...)
+		}
+		if l.any {
+			out = append(out, rule)
+		}
+		for _, src := range l.src {
+			out = append(out, append(slices.Clone(rule), ct(expr.CtKeySRC, src.AsSlice())...))
+		}
+	}
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Flow is what is traced: packets of one flow in both directions, plain or inside a tunnel.
@@ -64,29 +65,63 @@ func (f *Flow) families() []uint8 {
 	return out
 }
 
-// leg is one pair of ends that the flow's packets have somewhere on their way.
+// leg is one pair of ends that the flow's packets have somewhere on their way. Port 0 stands for any.
 type leg struct {
-	name  string // of its sets
-	any   bool   // any sender
-	src   []netip.Addr
-	sport uint16
-	dst   []netip.AddrPort
+	name         string // of its sets
+	any          bool   // any sender
+	src          []netip.Addr
+	sport, dport uint16
+	dst          []netip.Addr
 }
 
-// legs of a family: the flow as it was sent, with the destination translated or not, and with the source translated too.
+// maxPorts bounds the rules: with more ports, any will do, and what is not the flow's is told apart afterwards.
+const maxPorts = 16
+
+// legs of a family: the flow as it was sent, with the destination translated or not, and with the source translated too; each for every port
+// of a destination.
 func (f *Flow) legs(family uint8) []leg {
 	var out []leg
-	add := func(l leg) {
-		if len(l.dst) > 0 && (l.any || len(l.src) > 0) {
-			out = append(out, l)
+	add := func(l leg, ends []netip.AddrPort) {
+		ports := portsOf(ends, family)
+		for _, p := range ports {
+			one := l
+			one.name, one.dport, one.dst = fmt.Sprintf("%s_%d", l.name, p), p, addrsAt(ends, family, p, len(ports) == 1)
+			if l.any || len(l.src) > 0 {
+				out = append(out, one)
+			}
 		}
 	}
-	add(leg{name: "flow", any: len(f.Src) == 0, src: addrsOf(f.Src, family), sport: f.Sport, dst: endsOf(f.Dst, family)})
-	add(leg{name: "translated", any: len(f.Src) == 0, src: addrsOf(f.Src, family), sport: f.Sport, dst: endsOf(f.Ends, family)})
+	add(leg{name: "flow", any: len(f.Src) == 0, src: addrsOf(f.Src, family), sport: f.Sport}, f.Dst)
+	add(leg{name: "translated", any: len(f.Src) == 0, src: addrsOf(f.Src, family), sport: f.Sport}, f.Ends)
 	if len(f.Src) > 0 {
-		add(leg{name: "masqueraded", src: addrsOf(f.Via, family), dst: endsOf(f.Ends, family)})
+		add(leg{name: "masqueraded", src: addrsOf(f.Via, family)}, f.Ends)
 	}
 	return out
+}
+
+// portsOf are the ports of a family's ends, or 0 for any.
+func portsOf(all []netip.AddrPort, family uint8) []uint16 {
+	var out []uint16
+	for _, a := range all {
+		if is(a.Addr(), family) && !slices.Contains(out, a.Port()) {
+			out = append(out, a.Port())
+		}
+	}
+	if len(out) > maxPorts || slices.Contains(out, 0) {
+		return []uint16{0}
+	}
+	return out
+}
+
+// addrsAt are the addresses of the ends with a port, or of all of them.
+func addrsAt(all []netip.AddrPort, family uint8, port uint16, whichever bool) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range all {
+		if whichever || a.Port() == port {
+			out = append(out, a.Addr())
+		}
+	}
+	return addrsOf(out, family)
 }
 
 func addrsOf(all []netip.Addr, family uint8) []netip.Addr {
@@ -94,18 +129,6 @@ func addrsOf(all []netip.Addr, family uint8) []netip.Addr {
 	seen := map[netip.Addr]bool{}
 	for _, a := range all {
 		if a = a.Unmap(); is(a, family) && !seen[a] {
-			seen[a] = true
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
-func endsOf(all []netip.AddrPort, family uint8) []netip.AddrPort {
-	var out []netip.AddrPort
-	seen := map[netip.AddrPort]bool{}
-	for _, a := range all {
-		if a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port()); is(a.Addr(), family) && !seen[a] {
 			seen[a] = true
 			out = append(out, a)
 		}

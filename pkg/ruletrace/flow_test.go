@@ -28,16 +28,21 @@ func ends(all string) []netip.AddrPort {
 
 // A flow has a leg for each pair of ends that its packets have on their way, in each family; what is named twice is there once.
 func TestLegs(t *testing.T) {
-	both := Flow{Src: addrs("10.0.0.1 fd00::1 ::ffff:10.0.0.1"), Sport: 7, Dst: ends("10.96.0.80:80 [fd00:96::80]:80"), Ends: ends("10.0.0.2:8080 10.0.0.2:8080 [::ffff:10.0.0.2]:8080"), Via: addrs("192.168.50.1 fe80::1")}
+	both := Flow{Src: addrs("10.0.0.1 fd00::1 ::ffff:10.0.0.1"), Sport: 7, Dst: ends("10.96.0.80:80 [fd00:96::80]:80"), Ends: ends("10.0.0.2:8080 10.0.0.2:8080 [::ffff:10.0.0.2]:8080 10.0.0.2:9090"), Via: addrs("192.168.50.1 fe80::1")}
+	var many []netip.AddrPort
+	for i := range uint16(maxPorts + 1) {
+		many = append(many, netip.AddrPortFrom(netip.MustParseAddr("10.0.0.2"), i+1))
+	}
 	for _, tc := range []struct {
 		name   string
 		flow   Flow
 		family uint8
 		want   []string
 	}{
-		{"IPv4", both, 4, []string{"flow [10.0.0.1] 7 [10.96.0.80:80]", "translated [10.0.0.1] 7 [10.0.0.2:8080]", "masqueraded [192.168.50.1] 0 [10.0.0.2:8080]"}},
-		{"IPv6", both, 6, []string{"flow [fd00::1] 7 [[fd00:96::80]:80]"}},
-		{"from anywhere", Flow{Dst: ends("10.0.0.2:0"), Ends: ends("10.0.0.3:80"), Via: addrs("10.0.0.9")}, 4, []string{"flow any 0 [10.0.0.2:0]", "translated any 0 [10.0.0.3:80]"}},
+		{"IPv4", both, 4, []string{"flow_80 [10.0.0.1] 7 [10.96.0.80]", "translated_8080 [10.0.0.1] 7 [10.0.0.2]", "translated_9090 [10.0.0.1] 7 [10.0.0.2]", "masqueraded_8080 [192.168.50.1] 0 [10.0.0.2]", "masqueraded_9090 [192.168.50.1] 0 [10.0.0.2]"}},
+		{"IPv6", both, 6, []string{"flow_80 [fd00::1] 7 [fd00:96::80]"}},
+		{"from anywhere", Flow{Dst: ends("10.0.0.2:0"), Ends: ends("10.0.0.3:80"), Via: addrs("10.0.0.9")}, 4, []string{"flow_0 any 0 [10.0.0.2]", "translated_80 any 0 [10.0.0.3]"}},
+		{"more ports than rules are made for", Flow{Dst: many}, 4, []string{"flow_0 any 0 [10.0.0.2]"}},
 		{"the sender has no address of the family", Flow{Src: addrs("fd00::1"), Dst: ends("10.0.0.2:0")}, 4, nil},
 	} {
 		var got []string

@@ -192,6 +192,36 @@ func vxlan(packet []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(make([]byte, 8+12), kind), packet...)
 }
 
+// mustList checks that nft, which others on the node use too, can list the rules.
+func mustList(t *testing.T, path string) {
+	t.Helper()
+	for _, c := range []string{"nft -a list ruleset", "nft -j -a list ruleset", "nft list tables"} {
+		if out := sh(t, path, c+" 2>&1"); !strings.Contains(out, TablePrefix) {
+			t.Errorf("%s: %s", c, out)
+		}
+	}
+}
+
+// Whatever the flow, nft can list the rules.
+func TestRulesCanBeListed(t *testing.T) {
+	path := namespace(t)
+	for _, proto := range []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP, unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6} {
+		for _, dst := range []string{"10.0.0.2:80 [fd00::2]:80", "10.0.0.2:0 [fd00::2]:0"} {
+			f := Flow{Proto: proto, Outer: []uint8{4, 6}, Src: addrs("10.0.0.1 fd00::1"), Sport: 7, Dst: ends(dst), Ends: ends(dst), Via: addrs("10.0.0.9 fd00::9")}
+			o := options(path, f)
+			o.Namespaces[0].Legacy, o.Namespaces[0].Conntrack = nil, true
+			s, err := Start(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustList(t, path)
+			if err := s.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 // What carries or quotes a packet of the flow is traced, and what does so with another's is not.
 func TestPacketsInside(t *testing.T) {
 	path := namespace(t, "nft 'table inet fw { chain in { type filter hook input priority 10; counter; }; }'")
@@ -201,6 +231,7 @@ func TestPacketsInside(t *testing.T) {
 	o := options(path, f)
 	o.Namespaces[0].Legacy = nil
 	s := start(t, o)
+	mustList(t, path)
 	for _, tc := range []struct {
 		name, network, address string
 		payload                []byte
@@ -283,8 +314,12 @@ func TestExplain(t *testing.T) {
 	for _, tc := range []struct {
 		quiet, nft bool
 		want       string
-	}{{true, true, "iptables-legacy's rules are"}, {false, true, "neither iptables-legacy's nor nftables' rules are"}, {false, false, "the rules are"}} {
-		if got := lacking(tc.quiet, tc.nft); got != tc.want {
+	}{
+		{true, true, "--trace-rules: in namespace host iptables-legacy's rules are not traced, and are inferred: because"},
+		{false, true, "--trace-rules: in namespace host iptables-legacy's rules and nftables' with them are not traced, and are inferred: because, and the kernel would write every step into its own log"},
+		{false, false, "--trace-rules: in namespace host iptables-legacy's rules are not traced, and are inferred: because, and the kernel would write every step into its own log"},
+	} {
+		if got := lacking(&Namespace{Name: "host", NFT: tc.nft}, tc.quiet, errors.New("because")); got != tc.want {
 			t.Errorf("%+v: %q", tc, got)
 		}
 	}

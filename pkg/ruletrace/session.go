@@ -96,7 +96,7 @@ func Start(o Options) (*Session, error) {
 func (s *Session) open(p *place, o *Options) (err error) {
 	quiet, why := s.openLog(p, o)
 	if why != nil {
-		o.Warn(fmt.Sprintf("--trace-rules: in namespace %s %s not traced: %v", p.ns.Name, lacking(quiet, p.ns.NFT), why))
+		o.Warn(lacking(&p.ns, quiet, why))
 	}
 	if !quiet {
 		return nil
@@ -199,14 +199,16 @@ func (s *Session) Drain() []Record {
 	if s == nil || s.err != nil {
 		return nil
 	}
-	var events [64]unix.EpollEvent
-	n, err := unix.EpollWait(s.epoll, events[:], 0)
-	if err != nil || n <= 0 {
-		return nil
-	}
 	var out []Record
-	for _, e := range events[:n] {
-		out = s.take(out, s.places[e.Fd], e.Pad == 1)
+	var events [64]unix.EpollEvent
+	for range 1 + 2*len(s.places)/len(events) { // every socket once
+		n, err := unix.EpollWait(s.epoll, events[:], 0)
+		if err != nil || n <= 0 {
+			break
+		}
+		for _, e := range events[:n] {
+			out = s.take(out, s.places[e.Fd], e.Pad == 1)
+		}
 	}
 	return out
 }

@@ -5,6 +5,7 @@ package ruletrace
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -98,7 +99,11 @@ func (o *ownedTable) fill(family uint8, f *Flow, conntrack bool) error {
 	rules := [][]expr.Any{}
 	h, quoted := plain(family), inside(family, icmpHeader)
 	rules = bothWays(rules, l4proto(f.Proto), &h, sets[family])
-	rules = bothWays(rules, append(l4proto(icmp[family]), quoted.protocol(f.Proto)...), &quoted, sets[family])
+	quoting, err := o.carries(icmp[family])
+	if err != nil {
+		return err
+	}
+	rules = bothWays(rules, append(quoting, quoted.protocol(f.Proto)...), &quoted, sets[family])
 	if slices.Contains(f.Outer, family) {
 		tunnelled, err := o.tunnelRules(f, sets)
 		if err != nil {
@@ -109,14 +114,27 @@ func (o *ownedTable) fill(family uint8, f *Flow, conntrack bool) error {
 	o.chains(rules, "", priorityFirst)
 	if conntrack {
 		rules = nil
-		for i := range sets[family] {
-			for _, proto := range slices.Compact([]uint8{f.Proto, icmp[family]}) { // an ICMP error belongs to the connection that it is about
-				rules = append(rules, slices.Concat(l4proto(proto), conntrackMatch(&sets[family][i], family), mark()))
+		for _, l := range f.legs(family) {
+			for _, c := range l.connections() {
+				for _, proto := range slices.Compact([]uint8{f.Proto, icmp[family]}) { // an ICMP error belongs to the connection that it is about
+					rules = append(rules, slices.Concat(l4proto(proto), c, mark()))
+				}
 			}
 		}
+		rules = rules[:min(len(rules), maxPairs)]
 		o.chains(rules, "_connection", priorityConntrack)
 	}
 	return o.conn.Flush()
+}
+
+// carries asks for the protocol of a packet that carries or quotes another. It does so through a set: told the protocol by a comparison, nft
+// (1.0.6 at least) would take what lies inside for that protocol's header when it lists the rules, and abort.
+func (o *ownedTable) carries(proto uint8) ([]expr.Any, error) {
+	s := &nftables.Set{Table: o.table, Name: fmt.Sprintf("protocol_%d", proto), KeyType: nftables.TypeInetProto}
+	if err := o.conn.AddSet(s, []nftables.SetElement{{Key: []byte{proto}}}); err != nil {
+		return nil, fmt.Errorf("describe a protocol: %w", err)
+	}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: regFirst}, lookup(s)}, nil
 }
 
 // bothWays adds rules for the packets of each leg, and for those of its replies.
@@ -147,35 +165,26 @@ func (o *ownedTable) chains(rules [][]expr.Any, suffix string, priority nftables
 }
 
 // sets adds the sets of a leg.
-func (o *ownedTable) sets(l *leg, family uint8) (legSets, error) {
-	address := map[uint8]nftables.SetDatatype{4: nftables.TypeIPAddr, 6: nftables.TypeIP6Addr}[family]
-	out := legSets{sport: l.sport}
+func (o *ownedTable) sets(l *leg, family uint8) (s legSets, err error) {
+	s.sport, s.dport = l.sport, l.dport
 	if !l.any {
-		out.src = &nftables.Set{Table: o.table, Name: fmt.Sprintf("%s_src%d", l.name, family), KeyType: address}
-		var elements []nftables.SetElement
-		for _, a := range l.src {
-			elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
-		}
-		if err := o.conn.AddSet(out.src, elements); err != nil {
-			return out, fmt.Errorf("describe the sender's addresses: %w", err)
+		if s.src, err = o.set(fmt.Sprintf("%s_src%d", l.name, family), family, l.src); err != nil {
+			return s, err
 		}
 	}
-	out.ports = !slices.ContainsFunc(l.dst, anyPort)
-	out.dst = &nftables.Set{Table: o.table, Name: fmt.Sprintf("%s_dst%d", l.name, family), KeyType: address}
-	if out.ports {
-		out.dst.KeyType, out.dst.Concatenation = nftables.MustConcatSetType(address, nftables.TypeInetService), true
+	s.dst, err = o.set(fmt.Sprintf("%s_dst%d", l.name, family), family, l.dst)
+	return s, err
+}
+
+// set adds a set of addresses.
+func (o *ownedTable) set(name string, family uint8, addrs []netip.Addr) (*nftables.Set, error) {
+	s := &nftables.Set{Table: o.table, Name: name, KeyType: map[uint8]nftables.SetDatatype{4: nftables.TypeIPAddr, 6: nftables.TypeIP6Addr}[family]}
+	elements := make([]nftables.SetElement, 0, len(addrs))
+	for _, a := range addrs {
+		elements = append(elements, nftables.SetElement{Key: a.AsSlice()})
 	}
-	var elements []nftables.SetElement
-	seen := map[string]bool{}
-	for _, a := range l.dst {
-		e := element(a, out.ports)
-		if !seen[string(e.Key)] {
-			seen[string(e.Key)] = true
-			elements = append(elements, e)
-		}
+	if err := o.conn.AddSet(s, elements); err != nil {
+		return nil, fmt.Errorf("describe the flow's addresses: %w", err)
 	}
-	if err := o.conn.AddSet(out.dst, elements); err != nil {
-		return out, fmt.Errorf("describe the receiver's addresses: %w", err)
-	}
-	return out, nil
+	return s, nil
 }

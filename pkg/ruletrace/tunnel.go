@@ -4,7 +4,7 @@ package ruletrace
 
 import (
 	"fmt"
-	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -38,16 +38,22 @@ func (o *ownedTable) tunnelRules(f *Flow, sets map[uint8][]legSets) ([][]expr.An
 	if err := o.conn.AddSet(ports, elements); err != nil {
 		return nil, fmt.Errorf("describe the tunnels' ports: %w", err)
 	}
+	overUDP, err := o.carries(unix.IPPROTO_UDP)
+	if err != nil {
+		return nil, err
+	}
 	th := expr.PayloadBaseTransportHeader
 	var out [][]expr.Any
 	for _, family := range []uint8{4, 6} {
 		legs := sets[family]
-		udp := append(l4proto(protoVXLN), load(th, 2, 2, regFirst), lookup(ports), load(th, behindUDP-2, 2, regFirst), equals(port(etherTypes[family])...))
+		ipip, err := o.carries(inIP[family])
+		if err != nil {
+			return nil, err
+		}
+		udp := append(slices.Clone(overUDP), load(th, 2, 2), lookup(ports), load(th, behindUDP-2, 2), equals(port(etherTypes[family])...))
 		vxlan, ip := inside(family, behindUDP), inside(family, 0)
 		out = bothWays(out, append(udp, vxlan.protocol(f.Proto)...), &vxlan, legs)
-		out = bothWays(out, append(l4proto(inIP[family]), ip.protocol(f.Proto)...), &ip, legs)
+		out = bothWays(out, append(ipip, ip.protocol(f.Proto)...), &ip, legs)
 	}
 	return out, nil
 }
-
-func anyPort(a netip.AddrPort) bool { return a.Port() == 0 }

@@ -33,15 +33,16 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// lacking names what is not traced. Without quiet the kernel would write every step into its own log, so nothing is.
-func lacking(quiet, nft bool) string {
-	switch {
-	case quiet:
-		return "iptables-legacy's rules are"
-	case nft:
-		return "neither iptables-legacy's nor nftables' rules are"
+// lacking says what of a namespace is not traced, and why. Without quiet the kernel would write every step into its own log, so nothing is.
+func lacking(n *Namespace, quiet bool, why error) string {
+	what, rest := "iptables-legacy's rules", ""
+	if !quiet {
+		rest = ", and the kernel would write every step into its own log"
+		if n.NFT {
+			what += " and nftables' with them"
+		}
 	}
-	return "the rules are"
+	return fmt.Sprintf("--trace-rules: in namespace %s %s are not traced, and are inferred: %v%s", n.Name, what, why, rest)
 }
 
 // explain says what an error of the kernel means.
