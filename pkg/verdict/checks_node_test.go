@@ -66,3 +66,28 @@ func TestIPVSConnectionReuse(t *testing.T) {
 		{"no server takes connections", Input{Journeys: tries(at, true)}, virtual(0, "1"), "dropped pod-network netfilter-drop likely", ""},
 	})
 }
+
+// Where policy rules ask for more than the destination, a look at the tables confirms nothing.
+func TestPolicyRulesMakeRoutesUnsure(t *testing.T) {
+	all := netip.MustParsePrefix("0.0.0.0/0")
+	bySource := func(s *netstate.Snapshot) {
+		s.Namespaces[0].Policy = []netstate.PolicyRule{{Dst: all, Table: 255}, {Priority: 512, Dst: all, Table: 2, Selects: true}, {Priority: 32766, Dst: all, Table: 254}}
+		s.Namespaces[0].Routes = nil
+	}
+	none := func(s *netstate.Snapshot) { s.Namespaces[0].Routes = nil }
+	swallowed := func(policy bool) func(*netstate.Snapshot) {
+		return func(s *netstate.Snapshot) {
+			if policy {
+				bySource(s)
+			}
+			s.Namespaces[0].Routes = []netstate.Route{{Table: 254, Dst: netip.MustParsePrefix("10.244.2.0/24"), Type: "blackhole"}}
+		}
+	}
+	noRoute, blackhole := journey.Hop{Location: "ip_error", Reason: "IP_INNOROUTES", Dev: "cni0"}, journey.Hop{Location: "ip_error", Dev: "cni0"}
+	judgeAll(t, []judged{
+		{"no route", Input{Journeys: lostAt(noRoute, route("", "ENETUNREACH"))}, none, "dropped pod-network route-missing confirmed", "none of the 0 routes"},
+		{"no route that is known", Input{Journeys: lostAt(noRoute, route("", "ENETUNREACH"))}, bySource, "dropped pod-network route-missing likely", "policy rules there look at more than the destination"},
+		{"blackhole", Input{Journeys: lostAt(blackhole, route("", "EINVAL"))}, swallowed(false), "dropped pod-network blackhole-route confirmed", "blackhole 10.244.2.0/24"},
+		{"blackhole in one of the tables", Input{Journeys: lostAt(blackhole, route("", "EINVAL"))}, swallowed(true), "dropped pod-network blackhole-route likely", ""},
+	})
+}
