@@ -28,10 +28,34 @@ func TestNodeChecks(t *testing.T) {
 		{"no entry", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, nil, "dropped pod-network neighbour-table-full likely", "gc_thresh3"},
 		{"no entry, on a kernel without reasons", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Dev: "cni0"})}, nil, "dropped pod-network neighbour-table-full likely", "for 10.244.2.20"},
 		{"no entry for the other node", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "eth0", Outer: outer})}, nil, "dropped underlay neighbour-table-full likely", "for 192.168.50.2"},
+		{"no entry, and the table is full", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, func(s *netstate.Snapshot) { s.Namespaces[0].Sysctls["net.ipv4.neigh.default.gc_thresh3"] = "1" }, "dropped pod-network neighbour-table-full confirmed", "gc_thresh3 is 1"},
+		{"no entry, and the table has room", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, func(s *netstate.Snapshot) { s.Namespaces[0].Sysctls["net.ipv4.neigh.default.gc_thresh3"] = "1024" }, "dropped pod-network neighbour-table-full likely", "gc_thresh3 is 1024"},
 		{"another reason at the same place", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NOMEM", Dev: "cni0"})}, nil, "dropped pod-network packet-drop likely", ""},
 		{"backlog", Input{Journeys: lostAt(backlog), Before: before, After: after}, nil, "dropped underlay softirq-backlog-full confirmed", "counted 5 dropped packets"},
 		{"backlog, by the event only", Input{Journeys: lostAt(backlog)}, nil, "dropped underlay softirq-backlog-full likely", "netdev_max_backlog"},
 		{"backlog, on a kernel without reasons", Input{Journeys: lostAt(journey.Hop{Location: "enqueue_to_backlog"})}, nil, "dropped underlay softirq-backlog-full likely", ""},
+	})
+}
+
+// Why a gateway keeps silent is in the node's settings.
+func TestWhyAGatewayIsSilent(t *testing.T) {
+	asks := journey.Hop{Location: "arp_error_report", Reason: "NEIGH_FAILED", Where: inPod(), NetNS: podNS, Node: "node1", Dev: "eth0"}
+	gw := netip.MustParseAddr("10.244.2.1")
+	pod := func(s *netstate.Snapshot) {
+		s.Namespaces[1].Routes = []netstate.Route{{Table: 254, Dst: netip.MustParsePrefix("0.0.0.0/0"), Type: "unicast", Dev: "eth0", Gateway: gw}}
+		s.Namespaces[1].Links[0].Addrs = []netip.Prefix{netip.MustParsePrefix("10.244.1.10/32")}
+	}
+	has := func(ignore string) func(*netstate.Snapshot) {
+		return func(s *netstate.Snapshot) {
+			pod(s)
+			s.Namespaces[0].Links[1].Addrs = []netip.Prefix{netip.PrefixFrom(gw, 24)}
+			s.Namespaces[0].Sysctls["net.ipv4.conf.all.arp_ignore"], s.Namespaces[0].Sysctls["net.ipv4.conf.cni0.arp_ignore"] = "0", ignore
+		}
+	}
+	judgeAll(t, []judged{
+		{"nobody has its address", Input{Journeys: lostAt(asks)}, pod, "dropped pod-network pod-gateway-no-arp likely", "no device on node1 has the address 10.244.2.1"},
+		{"it may not answer", Input{Journeys: lostAt(asks)}, has("8"), "dropped pod-network pod-gateway-no-arp likely", "arp_ignore on node1 is 0 for all and 8 for cni0"},
+		{"it may", Input{Journeys: lostAt(asks)}, has("0"), "dropped pod-network pod-gateway-no-arp likely", "ip route; ip neigh"},
 	})
 }
 
