@@ -51,7 +51,7 @@ func nettrace(t *testing.T, before []string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	line := append(append(append([]string{}, before...), self), args...)
-	cmd := exec.Command(line[0], line[1:]...)
+	cmd := exec.CommandContext(t.Context(), line[0], line[1:]...) // a test that fails leaves no process behind
 	cmd.Env = append(os.Environ(), asMain+"=1")
 	return cmd
 }

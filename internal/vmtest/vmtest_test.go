@@ -24,8 +24,11 @@ var pointsOnly = flag.Bool("points", false, "ask the kernels for their points an
 
 var update = flag.Bool("update", false, "write docs/kernels.md, docs/cases.md and testdata/btf from what the kernels say")
 
-// kernelsEnv restricts the run: "6.12,7.x".
-const kernelsEnv = "NETTRACE_KERNELS"
+// These restrict the run: to kernels, "6.12,7.x", and to cases of the lab on the preferred rung, "conntrack-race|healthy-udp".
+const (
+	kernelsEnv = "NETTRACE_KERNELS"
+	casesEnv   = "NETTRACE_CASES"
+)
 
 // answers are what a guest said, part by part.
 type answers struct {
@@ -64,7 +67,7 @@ func TestKernels(t *testing.T) {
 			})
 		}
 	})
-	if os.Getenv(kernelsEnv) == "" && !t.Failed() {
+	if os.Getenv(kernelsEnv) == "" && os.Getenv(casesEnv) == "" && !t.Failed() {
 		compareFile(t, "../../docs/kernels.md", kernelsTable(all))
 	}
 	if !*pointsOnly && (*update || !t.Failed()) { // what passed is written also when something else did not
@@ -103,6 +106,10 @@ func script(k Kernel) string {
 	var b strings.Builder
 	part := func(name, command string) { fmt.Fprintf(&b, "echo '@@part %s'\n%s\n", name, command) }
 	b.WriteString("#!/bin/sh\ncd /data\nexport NETTRACE_TEST_ROUNDS=1\n")
+	if only := os.Getenv(casesEnv); only != "" {
+		part("tests auto", fmt.Sprintf("/nettrace.test -test.v -test.run '^TestLabCases$/^(%s)$' -test.timeout 60m", only))
+		return b.String() + "exit 0\n"
+	}
 	part("signatures", "/nettrace doctor --signatures")
 	for _, rung := range append([]string{tracer.BackendAuto}, k.Rungs...) {
 		part("doctor "+rung, "/nettrace doctor -o json --backend "+rung)
@@ -201,6 +208,10 @@ func (a *answers) take(part, line string) error {
 }
 
 func (a *answers) check(t *testing.T, k Kernel) {
+	if os.Getenv(casesEnv) != "" {
+		a.relay(t, tracer.BackendAuto)
+		return
+	}
 	for _, rung := range append([]string{tracer.BackendAuto}, k.Rungs...) {
 		t.Run("points "+rung, func(t *testing.T) { a.checkPoints(t, k, rung) })
 		if !*pointsOnly && (rung == tracer.BackendAuto || rung != k.Rungs[len(k.Rungs)-1]) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -117,6 +118,43 @@ func (r *reader) routes() {
 			r.n.Routes = append(r.n.Routes, out)
 		}
 	}
+}
+
+// policyRules reads 'ip rule' where there is more than what every namespace has.
+func (r *reader) policyRules() {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		list, err := r.nl.RuleList(family)
+		r.unread("policy rules", err)
+		if plainRules(list) {
+			continue
+		}
+		all := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		if family == netlink.FAMILY_V4 {
+			all = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		}
+		for _, x := range list[:bound(r, "policy rules", len(list))] {
+			p := PolicyRule{Priority: max(x.Priority, 0), Dst: all, Selects: x.Src != nil || x.Mark != 0 || x.Tos != 0 || x.IifName != "" || x.OifName != "" || x.Invert || x.Dport != nil || x.Sport != nil ||
+				x.IPProto != 0 || x.UIDRange != nil || x.SuppressPrefixlen >= 0 || x.SuppressIfgroup >= 0 || x.TunID != 0}
+			if x.Dst != nil {
+				p.Dst = prefixOf(x.Dst)
+			}
+			if x.Goto < 0 { // a rule that prohibits, or swallows, has no table
+				p.Table = x.Table
+			}
+			r.n.Policy = append(r.n.Policy, p)
+		}
+	}
+	slices.SortStableFunc(r.n.Policy, func(a, b PolicyRule) int { return a.Priority - b.Priority })
+}
+
+// plainRules: the tables local, main and default are asked in this order, and nothing else (net/ipv4/fib_rules.c, fib_default_rules_init).
+func plainRules(list []netlink.Rule) bool {
+	for _, x := range list {
+		if x.Table != unix.RT_TABLE_LOCAL && x.Table != unix.RT_TABLE_MAIN && x.Table != unix.RT_TABLE_DEFAULT || x.Priority > 0 && x.Priority != 32766 && x.Priority != 32767 {
+			return false
+		}
+	}
+	return true
 }
 
 // neighbourStates are NUD_* in iproute2's words (include/uapi/linux/neighbour.h).

@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +91,60 @@ func TestQueries(t *testing.T) {
 	}
 	if b, _ := bridge(1, 2); b != "" {
 		t.Errorf("eth0 is on %s", b)
+	}
+}
+
+// Policy rules name the tables, in their order; what they ask besides the destination makes the answer unsure.
+func TestRoutesByPolicy(t *testing.T) {
+	any4 := prefix("0.0.0.0/0")
+	rules := func(more ...PolicyRule) []PolicyRule {
+		return slices.Concat([]PolicyRule{{Priority: 0, Dst: any4, Table: 255}}, more, []PolicyRule{{Priority: 32766, Dst: any4, Table: 254}, {Priority: 32767, Dst: any4, Table: 253}})
+	}
+	for _, tc := range []struct {
+		name   string
+		policy []PolicyRule
+		to     string
+		dev    string
+		sure   bool
+	}{
+		{"no rules of its own", nil, "10.9.1.1", "eth0", true},
+		{"a table for every packet", rules(PolicyRule{Priority: 100, Dst: any4, Table: 100}), "10.9.1.1", "x", true},
+		{"that table has no route", rules(PolicyRule{Priority: 100, Dst: any4, Table: 100}), "10.244.2.20", "flannel.1", true},
+		{"a table for that destination", rules(PolicyRule{Priority: 100, Dst: prefix("10.9.0.0/16"), Table: 100}), "10.9.1.1", "x", true},
+		{"a table for another destination", rules(PolicyRule{Priority: 100, Dst: prefix("10.8.0.0/16"), Table: 100}), "10.9.1.1", "eth0", true},
+		{"a table for some sources", rules(PolicyRule{Priority: 100, Dst: any4, Table: 100, Selects: true}), "10.9.1.1", "eth0", false},
+		{"the answer comes before that rule", rules(PolicyRule{Priority: 100, Dst: any4, Table: 100, Selects: true}), "192.168.50.1", "eth0", true},
+		{"a rule without a table", rules(PolicyRule{Priority: 100, Dst: any4}), "10.9.1.1", "eth0", false},
+		{"rules of IPv6 only", []PolicyRule{{Priority: 100, Dst: prefix("::/0"), Table: 100, Selects: true}}, "10.9.1.1", "eth0", true},
+	} {
+		n := small().ByInode(1)
+		n.Policy = tc.policy
+		if r, ok, sure := n.Routed(ip(tc.to)); !ok || r.Dev != tc.dev || sure != tc.sure {
+			t.Errorf("%s: %+v %v, sure %v", tc.name, r, ok, sure)
+		}
+	}
+}
+
+// Topology: a namespace with two policy rules. Action: read it, and one that has none. Expectation: all of the first are there in order, none of the
+// second.
+func TestReadPolicyRules(t *testing.T) {
+	refs := spaces(t, "netstate-rule", 2)
+	if err := netns.Do(refs[0].Path, func() error {
+		from, to := netlink.NewRule(), netlink.NewRule()
+		from.Priority, from.Table, from.Src = 200, 100, &net.IPNet{IP: net.IPv4(10, 1, 0, 0).To4(), Mask: net.CIDRMask(16, 32)}
+		to.Priority, to.Table, to.Dst = 100, 101, &net.IPNet{IP: net.IPv4(10, 2, 0, 0).To4(), Mask: net.CIDRMask(16, 32)}
+		return errors.Join(netlink.RuleAdd(from), netlink.RuleAdd(to))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := Read(context.Background(), refs)
+	any4 := prefix("0.0.0.0/0")
+	want := []PolicyRule{{0, any4, 255, false}, {100, prefix("10.2.0.0/16"), 101, false}, {200, any4, 100, true}, {32766, any4, 254, false}, {32767, any4, 253, false}}
+	if got := s.Namespaces[0].Policy; !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := s.Namespaces[1].Policy; len(got) != 0 || len(s.Namespaces[1].Unread) != 0 {
+		t.Errorf("without rules of its own: %+v, unread %q", got, s.Namespaces[1].Unread)
 	}
 }
 

@@ -2,7 +2,10 @@
 
 package netstate
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // ByInode finds a namespace; nil when the snapshot does not have it. All queries work on a nil snapshot.
 func (s *Snapshot) ByInode(inode uint32) *Namespace {
@@ -123,24 +126,51 @@ func (n *Namespace) IsLocal(a netip.Addr) bool {
 	return a.IsLoopback()
 }
 
-// RouteFor is the route that the tables local, main and default have for an address: the longest prefix. Policy rules are not looked at.
+// RouteFor is the route that the namespace has for an address: of the tables that its policy rules name, in their order, the longest prefix.
+// Rules that ask for more than the destination are passed over; see Routed.
 func (n *Namespace) RouteFor(a netip.Addr) (Route, bool) {
+	r, ok, _ := n.Routed(a)
+	return r, ok
+}
+
+// plain are the policy rules of every namespace.
+var plain = []PolicyRule{{Table: 255}, {Table: 254}, {Table: 253}}
+
+// Routed is RouteFor; sure says that the destination alone decides: no policy rule on the way to the answer asks for a source, a mark or a device.
+func (n *Namespace) Routed(a netip.Addr) (r Route, ok, sure bool) {
 	if n == nil {
-		return Route{}, false
+		return Route{}, false, false
 	}
-	for _, table := range []int{255, 254, 253} {
-		best := -1
-		for i := range n.Routes {
-			r := &n.Routes[i]
-			if r.Table == table && r.Type != "broadcast" && r.Dst.Contains(a) && (best < 0 || r.Dst.Bits() > n.Routes[best].Dst.Bits()) {
-				best = i
-			}
+	sure = true
+	rules := plain
+	if slices.ContainsFunc(n.Policy, func(p PolicyRule) bool { return p.Dst.Addr().Is4() == a.Is4() }) {
+		rules = n.Policy
+	}
+	for _, p := range rules {
+		if p.Dst.IsValid() && !p.Dst.Contains(a) {
+			continue
 		}
-		if best >= 0 {
-			return n.Routes[best], true
+		if p.Selects || p.Table == 0 {
+			sure = false
+			continue
+		}
+		if i := n.longest(p.Table, a); i >= 0 && n.Routes[i].Type != "throw" {
+			return n.Routes[i], true, sure
 		}
 	}
-	return Route{}, false
+	return Route{}, false, sure
+}
+
+// longest is the index of the longest prefix of a table that contains an address; -1 for none.
+func (n *Namespace) longest(table int, a netip.Addr) int {
+	best := -1
+	for i := range n.Routes {
+		r := &n.Routes[i]
+		if r.Table == table && r.Type != "broadcast" && r.Dst.Contains(a) && (best < 0 || r.Dst.Bits() > n.Routes[best].Dst.Bits()) {
+			best = i
+		}
+	}
+	return best
 }
 
 // Neigh finds a neighbour entry.

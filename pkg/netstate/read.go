@@ -145,6 +145,7 @@ func readNamespace(ctx context.Context, ref Ref, whole func(*Namespace) bool, as
 	r.qdiscs()
 	r.filters()
 	r.routes()
+	r.policyRules()
 	r.neighbours()
 	r.unread("sysctls, sockets and counters", netns.Do(ref.Path, func() error {
 		r.sysctls()

@@ -25,6 +25,7 @@ type Namespace struct {
 
 	Links   []Link            `json:"links,omitempty"`
 	Routes  []Route           `json:"routes,omitempty"`
+	Policy  []PolicyRule      `json:"policy,omitempty"` // none: those of every namespace
 	Neighs  []Neigh           `json:"neighs,omitempty"`
 	FDB     []FDBEntry        `json:"fdb,omitempty"`
 	Sockets []Socket          `json:"sockets,omitempty"` // listening TCP, bound UDP
@@ -82,6 +83,15 @@ type Route struct {
 	Dev     string       `json:"dev,omitempty"`
 	Gateway netip.Addr   `json:"gateway,omitzero"`
 	MTU     int          `json:"mtu,omitempty"`
+}
+
+// PolicyRule is a rule of 'ip rule'; Dst is 0.0.0.0/0 or ::/0 for every destination.
+type PolicyRule struct {
+	Priority int          `json:"priority"`
+	Dst      netip.Prefix `json:"dst"`
+	Table    int          `json:"table,omitempty"` // 0: the rule does something else than to look into a table
+	// Selects says that the rule asks for more than the destination: a source, a mark, a device, a port, a user.
+	Selects bool `json:"selects,omitempty"`
 }
 
 // Neigh is one neighbour entry.

@@ -50,7 +50,12 @@ func podDefaultRouteMissing(in *Input) *Finding {
 	if n == nil {
 		return f
 	}
-	if r, ok := n.RouteFor(dst); ok && r.Type == "unicast" {
+	r, ok, sure := n.Routed(dst)
+	if !sure {
+		f.Evidence = append(f.Evidence, byMore)
+		return f
+	}
+	if ok && r.Type == "unicast" {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("state: there is a route now: %s dev %s", r.Dst, r.Dev))
 		return f
 	}

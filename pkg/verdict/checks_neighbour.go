@@ -49,6 +49,7 @@ func neighbourFailed(d *dropAt) *Finding {
 		f.Summary = fmt.Sprintf("the gateway of %s does not answer ARP", place(d.h))
 		f.Fix = []string{in(d.h, "ip route; ip neigh")}
 		d.stateAgrees(f)
+		d.gatewaySilent(f)
 		return f
 	}
 	podSilent(d, f, dst)
@@ -60,6 +61,25 @@ func (d *dropAt) stateAgrees(f *Finding) {
 	if says, ok := d.unanswered(d.h.Dev, d.nextHop()); ok {
 		f.Confidence = Confirmed
 		f.Evidence = append(f.Evidence, says)
+	}
+}
+
+// gatewaySilent says why the pod's gateway keeps silent, where the node's settings tell: nobody has its address, or arp_ignore
+// (Documentation/networking/ip-sysctl.rst).
+func (d *dropAt) gatewaySilent(f *Finding) {
+	gw, node := d.nextHop(), d.in.snapshot().Host(d.h.Node)
+	if node == nil || !gw.Is4() || d.ns == nil {
+		return
+	}
+	dev := deviceWith(node, gw)
+	if dev == "" {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: no device on %s has the address %s", d.h.Node, gw))
+		f.Fix = append(f.Fix, "with Calico's 169.254.1.1: sysctl net.ipv4.conf.CALIDEV.proxy_arp on the node must be 1")
+		return
+	}
+	if all, own := node.Sysctls["net.ipv4.conf.all.arp_ignore"], node.Sysctls["net.ipv4.conf."+dev+".arp_ignore"]; max(all, own) > "0" {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: arp_ignore on %s is %s for all and %s for %s, which has %s", d.h.Node, all, own, dev, gw))
+		f.Fix = append(f.Fix, fmt.Sprintf("on %s: sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.%s.arp_ignore=0", d.h.Node, dev))
 	}
 }
 

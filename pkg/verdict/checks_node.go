@@ -2,7 +2,12 @@
 
 package verdict
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/nettrace-io/nettrace/pkg/netstate"
+)
 
 func init() {
 	register(check{name: "neighbour-table-full", drop: neighbourTableFull, silences: []string{"neighbour-failed"}})
@@ -25,7 +30,29 @@ func neighbourTableFull(d *dropAt) *Finding {
 	if d.h.Outer != nil {
 		f.Layer = Underlay
 	}
+	if entries, most := neighbours(d.in.snapshot()); most > 0 {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: %d neighbour entries in the namespaces that were read, gc_thresh3 is %d", entries, most))
+		if entries >= most {
+			f.Confidence = Confirmed
+		}
+	}
 	return f
+}
+
+// neighbours counts the entries of the kernel's neighbour table as far as they were read; most is its limit, 0 when it is not known: only the first
+// namespace tells it.
+func neighbours(s *netstate.Snapshot) (entries, most int) {
+	if s == nil {
+		return 0, 0
+	}
+	for i := range s.Namespaces {
+		n := &s.Namespaces[i]
+		entries += len(n.Neighs)
+		if v, err := strconv.Atoi(n.Sysctls["net.ipv4.neigh.default.gc_thresh3"]); err == nil {
+			most = v
+		}
+	}
+	return entries, most
 }
 
 // softirqBacklogFull: the CPU that should take the packet has too many waiting (net/core/dev.c, enqueue_to_backlog). It is no device's fault:

@@ -28,10 +28,34 @@ func TestNodeChecks(t *testing.T) {
 		{"no entry", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, nil, "dropped pod-network neighbour-table-full likely", "gc_thresh3"},
 		{"no entry, on a kernel without reasons", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Dev: "cni0"})}, nil, "dropped pod-network neighbour-table-full likely", "for 10.244.2.20"},
 		{"no entry for the other node", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "eth0", Outer: outer})}, nil, "dropped underlay neighbour-table-full likely", "for 192.168.50.2"},
+		{"no entry, and the table is full", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, func(s *netstate.Snapshot) { s.Namespaces[0].Sysctls["net.ipv4.neigh.default.gc_thresh3"] = "1" }, "dropped pod-network neighbour-table-full confirmed", "gc_thresh3 is 1"},
+		{"no entry, and the table has room", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, func(s *netstate.Snapshot) { s.Namespaces[0].Sysctls["net.ipv4.neigh.default.gc_thresh3"] = "1024" }, "dropped pod-network neighbour-table-full likely", "gc_thresh3 is 1024"},
 		{"another reason at the same place", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NOMEM", Dev: "cni0"})}, nil, "dropped pod-network packet-drop likely", ""},
 		{"backlog", Input{Journeys: lostAt(backlog), Before: before, After: after}, nil, "dropped underlay softirq-backlog-full confirmed", "counted 5 dropped packets"},
 		{"backlog, by the event only", Input{Journeys: lostAt(backlog)}, nil, "dropped underlay softirq-backlog-full likely", "netdev_max_backlog"},
 		{"backlog, on a kernel without reasons", Input{Journeys: lostAt(journey.Hop{Location: "enqueue_to_backlog"})}, nil, "dropped underlay softirq-backlog-full likely", ""},
+	})
+}
+
+// Why a gateway keeps silent is in the node's settings.
+func TestWhyAGatewayIsSilent(t *testing.T) {
+	asks := journey.Hop{Location: "arp_error_report", Reason: "NEIGH_FAILED", Where: inPod(), NetNS: podNS, Node: "node1", Dev: "eth0"}
+	gw := netip.MustParseAddr("10.244.2.1")
+	pod := func(s *netstate.Snapshot) {
+		s.Namespaces[1].Routes = []netstate.Route{{Table: 254, Dst: netip.MustParsePrefix("0.0.0.0/0"), Type: "unicast", Dev: "eth0", Gateway: gw}}
+		s.Namespaces[1].Links[0].Addrs = []netip.Prefix{netip.MustParsePrefix("10.244.1.10/32")}
+	}
+	has := func(ignore string) func(*netstate.Snapshot) {
+		return func(s *netstate.Snapshot) {
+			pod(s)
+			s.Namespaces[0].Links[1].Addrs = []netip.Prefix{netip.PrefixFrom(gw, 24)}
+			s.Namespaces[0].Sysctls["net.ipv4.conf.all.arp_ignore"], s.Namespaces[0].Sysctls["net.ipv4.conf.cni0.arp_ignore"] = "0", ignore
+		}
+	}
+	judgeAll(t, []judged{
+		{"nobody has its address", Input{Journeys: lostAt(asks)}, pod, "dropped pod-network pod-gateway-no-arp likely", "no device on node1 has the address 10.244.2.1"},
+		{"it may not answer", Input{Journeys: lostAt(asks)}, has("8"), "dropped pod-network pod-gateway-no-arp likely", "arp_ignore on node1 is 0 for all and 8 for cni0"},
+		{"it may", Input{Journeys: lostAt(asks)}, has("0"), "dropped pod-network pod-gateway-no-arp likely", "ip route; ip neigh"},
 	})
 }
 
@@ -64,5 +88,30 @@ func TestIPVSConnectionReuse(t *testing.T) {
 		{"a rule drops", Input{Journeys: tries(ruled, true)}, virtual(1, "1"), "dropped pod-network netfilter-drop likely", "-j DROP"},
 		{"connections are not looked at again", Input{Journeys: tries(at, true)}, virtual(1, "0"), "dropped pod-network netfilter-drop likely", ""},
 		{"no server takes connections", Input{Journeys: tries(at, true)}, virtual(0, "1"), "dropped pod-network netfilter-drop likely", ""},
+	})
+}
+
+// Where policy rules ask for more than the destination, a look at the tables confirms nothing.
+func TestPolicyRulesMakeRoutesUnsure(t *testing.T) {
+	all := netip.MustParsePrefix("0.0.0.0/0")
+	bySource := func(s *netstate.Snapshot) {
+		s.Namespaces[0].Policy = []netstate.PolicyRule{{Dst: all, Table: 255}, {Priority: 512, Dst: all, Table: 2, Selects: true}, {Priority: 32766, Dst: all, Table: 254}}
+		s.Namespaces[0].Routes = nil
+	}
+	none := func(s *netstate.Snapshot) { s.Namespaces[0].Routes = nil }
+	swallowed := func(policy bool) func(*netstate.Snapshot) {
+		return func(s *netstate.Snapshot) {
+			if policy {
+				bySource(s)
+			}
+			s.Namespaces[0].Routes = []netstate.Route{{Table: 254, Dst: netip.MustParsePrefix("10.244.2.0/24"), Type: "blackhole"}}
+		}
+	}
+	noRoute, blackhole := journey.Hop{Location: "ip_error", Reason: "IP_INNOROUTES", Dev: "cni0"}, journey.Hop{Location: "ip_error", Dev: "cni0"}
+	judgeAll(t, []judged{
+		{"no route", Input{Journeys: lostAt(noRoute, route("", "ENETUNREACH"))}, none, "dropped pod-network route-missing confirmed", "none of the 0 routes"},
+		{"no route that is known", Input{Journeys: lostAt(noRoute, route("", "ENETUNREACH"))}, bySource, "dropped pod-network route-missing likely", "policy rules there look at more than the destination"},
+		{"blackhole", Input{Journeys: lostAt(blackhole, route("", "EINVAL"))}, swallowed(false), "dropped pod-network blackhole-route confirmed", "blackhole 10.244.2.0/24"},
+		{"blackhole in one of the tables", Input{Journeys: lostAt(blackhole, route("", "EINVAL"))}, swallowed(true), "dropped pod-network blackhole-route likely", ""},
 	})
 }

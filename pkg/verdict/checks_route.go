@@ -51,7 +51,7 @@ func blackholeRoute(d *dropAt) *Finding {
 	}
 	dst := d.tuple().Dst
 	seen := d.lastRoute() != nil && d.lastRoute().Error == "EINVAL"
-	route, ok := d.ns.RouteFor(dst)
+	route, ok, sure := d.ns.Routed(dst)
 	state := ok && route.Type == "blackhole"
 	if !seen && !state {
 		return nil
@@ -69,11 +69,14 @@ func blackholeRoute(d *dropAt) *Finding {
 	if seen {
 		f.Evidence = append(f.Evidence, "kernel: the route lookup returned EINVAL, which is what a blackhole route returns")
 	}
-	if seen && state {
+	if seen && state && sure {
 		f.Confidence = Confirmed
 	}
 	return f
 }
+
+// byMore tells that policy rules decide by more than the destination, so that a look at the tables is no proof.
+const byMore = "state: policy rules there look at more than the destination (ip rule): which table answered is not known"
 
 // routeMissing: no route to where the packet, or its answer, has to go.
 func routeMissing(d *dropAt) *Finding {
@@ -95,10 +98,13 @@ func routeMissing(d *dropAt) *Finding {
 		f.Summary = fmt.Sprintf("the request arrived, but %s has no route for the reply to %s", place(d.h), dst)
 	}
 	if d.ns != nil {
-		if route, ok := d.ns.RouteFor(dst); !ok {
+		switch route, ok, sure := d.ns.Routed(dst); {
+		case !sure:
+			f.Evidence = append(f.Evidence, byMore)
+		case !ok:
 			f.Confidence = Confirmed
 			f.Evidence = append(f.Evidence, fmt.Sprintf("state: none of the %d routes %s contains %s", len(d.ns.Routes), on(d.h), dst))
-		} else {
+		default:
 			f.Evidence = append(f.Evidence, fmt.Sprintf("state: there is a route now: %s dev %s", route.Dst, route.Dev))
 		}
 	}
@@ -135,8 +141,10 @@ func rpFilter(d *dropAt) *Finding {
 		Summary: fmt.Sprintf("%s drops packets from %s at %s: rp_filter expects them at another device", place(d.h), src, d.h.Dev),
 		Fix:     []string{in(d.h, fmt.Sprintf("sysctl -w net.ipv4.conf.%s.rp_filter=0 net.ipv4.conf.all.rp_filter=0", d.h.Dev))},
 	}
-	if r, ok := d.ns.RouteFor(src); ok && r.Dev != d.h.Dev {
-		f.Confidence = Confirmed
+	if r, ok, sure := d.ns.Routed(src); ok && r.Dev != d.h.Dev {
+		if f.Confidence = Confirmed; !sure {
+			f.Confidence, f.Evidence = Likely, append(f.Evidence, byMore)
+		}
 		f.Evidence = append(f.Evidence, fmt.Sprintf("state: the way back to %s leads to %s, the packet came in at %s", src, r.Dev, d.h.Dev))
 	}
 	return f
