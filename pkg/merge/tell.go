@@ -55,13 +55,15 @@ func (m *merger) known(c *chain) bool {
 	return id != 0
 }
 
-// settled reports whether nothing more is expected of a way: it is whole, or its other half had time enough to come.
+// settled reports whether nothing more is expected of a way: it is whole and its times are known, or what is missing had time enough to come.
 func (m *merger) settled(c *chain) bool {
 	others := false
 	for _, s := range m.all {
 		others = others || (s != c.head().s && !s.done)
 	}
-	if !others || (!c.tail().departed() && !c.head().entered()) {
+	whole := !c.tail().departed() && !c.head().entered()
+	guessed := slices.ContainsFunc(c.parts, func(p *part) bool { return p.approx }) // a packet the other way would compare the clocks
+	if !others || whole && !guessed {
 		return true
 	}
 	newest := time.Time{}
