@@ -115,7 +115,7 @@ func (l *loss) nothing(v *verdict.Verdict, p *part) {
 	from, to := l.from.node(), l.to.node()
 	o := p.last().Outer
 	if o == nil {
-		v.Cause = causeWire
+		v.Cause = l.ownCause(causeWire)
 		v.Summary = fmt.Sprintf("%s is lost between %s and %s: %s sent it out of %s, and %s never received it", l.what(), from, to, from, p.last().Dev, to)
 		v.Fix = []string{fmt.Sprintf("allow %s from %s to %s in security groups, network ACLs and firewalls between the nodes; many clouds also check the addresses that a node sends from (source/destination check)", p.j.Packet.Proto, p.j.TupleAt(len(p.j.Hops)-1).Src, p.j.TupleAt(len(p.j.Hops)-1).Dst),
 			fmt.Sprintf("on both nodes: tcpdump -ni %s host %s", p.last().Dev, p.j.TupleAt(len(p.j.Hops)-1).Dst)}
@@ -129,6 +129,15 @@ func (l *loss) nothing(v *verdict.Verdict, p *part) {
 		return
 	}
 	v.Fix = []string{"allow the tunnel's protocol between the nodes in security groups, network ACLs and firewalls between them"}
+}
+
+// ownCause is what the sender's node suspects of the network between, where it has a name for it.
+func (l *loss) ownCause(otherwise string) string {
+	w := l.from.verdict
+	if w == nil || w.Outcome != verdict.Lost || w.Layer != verdict.Underlay || slices.Contains([]string{"", "left-node", causeTunnel, causeMTU}, w.Cause) {
+		return otherwise
+	}
+	return w.Cause
 }
 
 // bySize reports whether what is lost is larger than all that arrived.

@@ -82,6 +82,9 @@ func TestLostBetween(t *testing.T) {
 		{"node2 did not see what its devices receive", func(w *world) { w.b.blind = true }, likely("what its devices receive was not traced")},
 		{"without a tunnel", func(w *world) { w.tunnel = false }, expectation{verdict.Lost, verdict.Underlay, "lost-between-nodes", verdict.Confirmed, "node1",
 			[]string{"the request is lost between node1 and node2: node1 sent it out of eth0, and node2 never received it", "source/destination check"}, nil}},
+		{"without a tunnel, and the sender's node has a name for it", func(w *world) {
+			w.tunnel, w.a.verdict.Cause = false, "fabric-drops-pod-ip"
+		}, expectation{verdict.Lost, verdict.Underlay, "fabric-drops-pod-ip", verdict.Confirmed, "node1", []string{"node2 never received it", "node1: kernel: packets left"}, nil}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(1)

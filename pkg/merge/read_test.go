@@ -239,7 +239,8 @@ func TestMergedJSONFitsTheSchema(t *testing.T) {
 // Any bytes: no panic, no line of a terminal that the renderer did not mean, every format.
 func FuzzMerge(f *testing.F) {
 	w := skewed(1)
-	w.connection()
+	_, came := w.send(w.tcp(journey.Request, "SYN", 1, 60))
+	w.send(packet{p: w.tcp(journey.Reply, "SYN,ACK", 5, 60).p, dir: journey.Reply, after: came})
 	a, b := w.lines(f, w.a), w.lines(f, w.b)
 	f.Add(a, b)
 	f.Add(a[:len(a)/2], b)

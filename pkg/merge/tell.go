@@ -55,14 +55,13 @@ func (m *merger) known(c *chain) bool {
 	return id != 0
 }
 
-// settled reports whether nothing more is expected of a way: it is whole, or its other half had time enough to come.
+// settled reports whether nothing more is expected of a way: it is whole and its times are known, or what is missing had time enough to come.
+// A way that began before may end later, and is read when it ends: every way waits for half of Hold, so that they are told in order.
 func (m *merger) settled(c *chain) bool {
-	others := false
+	mine, others := false, false
 	for _, s := range m.all {
+		mine = mine || (s == c.head().s && !s.done)
 		others = others || (s != c.head().s && !s.done)
-	}
-	if !others || (!c.tail().departed() && !c.head().entered()) {
-		return true
 	}
 	newest := time.Time{}
 	for _, p := range c.parts {
@@ -70,11 +69,19 @@ func (m *merger) settled(c *chain) bool {
 			newest = t
 		}
 	}
+	waited := time.Since(newest)
+	whole := !c.tail().departed() && !c.head().entered()
+	guessed := slices.ContainsFunc(c.parts, func(p *part) bool { return p.approx }) // a packet the other way would compare the clocks
 	patience := m.opt.Hold
-	if c.head().entered() && m.sentByOther(c.head()) { // it was sent by a node that is watched, and that one has not told it yet: it is slow
+	switch {
+	case !mine && !others:
+		return true
+	case !others, whole && !guessed:
+		patience /= 2
+	case c.head().entered() && m.sentByOther(c.head()): // it was sent by a node that is watched, and that one has not told it yet: it is slow
 		patience *= slowSender
 	}
-	return time.Since(newest) >= patience
+	return waited >= patience
 }
 
 // tell writes a way with the drops on it.
