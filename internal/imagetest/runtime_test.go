@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/nettrace-io/nettrace/deploy"
+	"github.com/nettrace-io/nettrace/internal/image"
 )
 
 // root is the repository.
@@ -92,12 +93,18 @@ func build(archive, arches string) (said string, err error) {
 // load puts an archive into a new store.
 func load(t *testing.T, archive string) *runtime {
 	t.Helper()
-	r := &runtime{dir: t.TempDir(), image: "ghcr.io/nettrace-io/nettrace:test", pod: readPod(t)}
+	r := &runtime{dir: t.TempDir(), pod: readPod(t)}
 	t.Cleanup(func() { // its mounts would keep the directory
 		_ = r.podman("unmount", "--all").Run()
 	})
-	if out, err := r.podman("load", "-i", archive).CombinedOutput(); err != nil {
+	out, err := r.podman("load", "-i", archive).CombinedOutput()
+	if err != nil {
 		t.Fatalf("podman load: %v\n%s", err, out)
+	}
+	_, loaded, _ := strings.Cut(string(out), "Loaded image: ")
+	r.image = strings.TrimSpace(loaded)
+	if !strings.HasPrefix(r.image, image.Name+":") {
+		t.Fatalf("podman loaded %q, which is not called %s", r.image, image.Name)
 	}
 	return r
 }
