@@ -9,13 +9,20 @@ GO := go
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 FUZZTIME ?= 20s
 
-.PHONY: help build generate check-generated lint test unit race demo test-kernels bench fuzz screens install-deps clean
+.PHONY: help build image release-archives generate check-generated lint test unit race demo test-kernels bench fuzz screens install-deps clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 build: ## the static binary ./nettrace
 	$(GO) build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o nettrace ./cmd/nettrace
+
+image: ## the container image for amd64 and arm64: dist/nettrace-image.tar (OCI archive) with its SBOMs, without a daemon
+	@hack/deps.sh image
+	$(GO) run -buildvcs=false ./internal/image/imagebuild -version $(VERSION) -o dist/nettrace-image.tar
+
+release-archives: ## the kubectl plugin for each platform and krew's manifest with the sums, in dist/ (VERSION=v1.2.3)
+	$(GO) run -buildvcs=false ./internal/release -version $(VERSION) -o dist
 
 generate: ## compile bpf/ for amd64 and arm64 with the pinned clang
 	@hack/clang.sh
@@ -67,4 +74,4 @@ install-deps: ## install what 'make test' needs (Debian and Ubuntu, as root)
 	@hack/deps.sh test
 
 clean: ## remove what was built
-	rm -f nettrace
+	rm -rf nettrace dist

@@ -85,12 +85,12 @@ static __noinline int belongs(u64 skb, struct scratch *s, struct captured *c)
 	if (!s || !c)
 		return 0;
 	p = &s->p;
-	l4 = parse_packet(s);
+	l4 = parse_packet(s->slot);
 	known = tracking ? bpf_map_lookup_elem(&tracked, &skb) : NULL;
 	if (!l4 && !known)
 		return 0;
 	if (is_icmp_error(p))
-		parse_about(s, l4);
+		parse_about(s->slot, l4);
 	else if (p->t.proto == IPPROTO_TCP)
 		parse_tcp(&s->w, l4, p);
 	c->t = p->t;

@@ -245,11 +245,11 @@ static __always_inline void parse(struct scratch *s, const struct window *w)
 	u32 l4;
 
 	s->w = *w;
-	l4 = parse_packet(s);
+	l4 = parse_packet(s->slot);
 	if (!l4)
 		return;
 	if (is_icmp_error(&s->p))
-		parse_about(s, l4);
+		parse_about(s->slot, l4);
 	else if (s->p.t.proto == IPPROTO_TCP)
 		parse_tcp(&s->w, l4, &s->p);
 }

@@ -28,9 +28,13 @@ static __always_inline void count_lost(u32 point)
 		++*n;
 }
 
+/*
+ * Pointers are followed by reading memory, not by the verifier's types: since 6.4 it searches all types of the kernel by name for every pointer that
+ * it follows (btf_nested_type_is_trusted), which was half of a start.
+ */
 static __always_inline u32 netns_of(const struct net_device *dev)
 {
-	return dev ? dev->nd_net.net->ns.inum : 0;
+	return dev ? BPF_CORE_READ(dev, nd_net.net, ns.inum) : 0;
 }
 
 /* A sender's packet has no device before it is routed; its socket knows the namespace. */
@@ -41,19 +45,24 @@ static __always_inline u32 netns_of_sender(const struct sk_buff *skb)
 	return sk ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
 }
 
-static __always_inline void fill_device(struct event *e, const struct net_device *dev)
+static __noinline int fill_device(struct event *e, u64 device)
 {
-	if (!dev)
-		return;
-	e->ifindex = dev->ifindex;
+	const struct net_device *dev = (void *)device;
+	const char *kind;
+
+	if (!e || !dev)
+		return 0;
+	e->ifindex = BPF_CORE_READ(dev, ifindex);
 	e->netns = netns_of(dev);
 	bpf_probe_read_kernel_str(e->dev, sizeof(e->dev), dev->name);
-	if (dev->flags & IFF_LOOPBACK)
+	kind = BPF_CORE_READ(dev, rtnl_link_ops, kind);
+	if (BPF_CORE_READ(dev, flags) & IFF_LOOPBACK)
 		__builtin_memcpy(e->kind, "loopback", 9);
-	else if (dev->rtnl_link_ops)
-		bpf_probe_read_kernel_str(e->kind, sizeof(e->kind), dev->rtnl_link_ops->kind);
+	else if (kind)
+		bpf_probe_read_kernel_str(e->kind, sizeof(e->kind), kind);
 	else
 		__builtin_memcpy(e->kind, "phys", 5);
+	return 0;
 }
 
 static __always_inline void fill_packet(struct event *e, const struct packet *p)
@@ -97,8 +106,9 @@ static __always_inline struct event *start_event(u32 point, u64 size)
 	return e;
 }
 
-static __always_inline void fill_skb(struct event *e, const struct sk_buff *skb, const struct packet *p, const struct track *t)
+static __always_inline void fill_skb(struct event *e, const struct sk_buff *skb, struct scratch *s)
 {
+	const struct track *t = &s->t;
 	u64 nfct = skb->_nfct;
 
 	e->skb = (u64)skb;
@@ -109,9 +119,9 @@ static __always_inline void fill_skb(struct event *e, const struct sk_buff *skb,
 	e->iif = skb->skb_iif;
 	e->flags |= EVENT_HAS_SKB;
 	e->ctinfo = nfct & 7;
-	fill_packet(e, p);
+	fill_packet(e, &s->p);
 	if (nfct)
-		read_conntrack(nfct, e);
+		read_conntrack(nfct, e, s);
 }
 
 static __always_inline struct window window_of(const struct sk_buff *skb, u32 l3)
@@ -141,7 +151,8 @@ static __always_inline struct event *packet_event(const struct sk_buff *skb, str
 	struct event *e;
 	int seen;
 
-	seen = identify((u64)skb, s);
+	s->skb = (u64)skb;
+	seen = identify(s->slot);
 	if (!seen)
 		return NULL;
 	e = start_event(point, size);
@@ -149,10 +160,10 @@ static __always_inline struct event *packet_event(const struct sk_buff *skb, str
 		return NULL;
 	if (seen == 2)
 		e->flags |= EVENT_FIRST;
-	fill_device(e, dev);
+	fill_device(e, (u64)dev);
 	if (!dev)
 		e->netns = netns_of_sender(skb);
-	fill_skb(e, skb, &s->p, &s->t);
+	fill_skb(e, skb, s);
 	set_current(skb, &s->t, e->ts, point);
 	return e;
 }
@@ -196,7 +207,7 @@ static __always_inline struct event *tracked_event(const struct sk_buff *skb, u3
 	e->dir = t->dir;
 	e->mark = skb->mark;
 	e->len = skb->len;
-	fill_device(e, skb->dev);
+	fill_device(e, (u64)BPF_CORE_READ(skb, dev));
 	return e;
 }
 

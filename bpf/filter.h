@@ -143,17 +143,25 @@ static __always_inline void learn_one(const struct tuple *t, u8 dir)
 	set_bit(port_bits, t->dport);
 }
 
-/* Packets with tuple t go in direction dir; those the other way round go in the other. */
-static __noinline int learn(const struct tuple *t, u8 dir)
+/* Packets with the lesson's tuple go in direction dir; those the other way round go in the other. */
+GLOBAL int learn_lesson(u32 slot, u32 dir)
 {
-	struct tuple r;
+	struct scratch *s = scratch_at(slot);
+	struct tuple t, back;
 
-	if (!t)
+	if (!s)
 		return 0;
-	reverse(t, &r);
-	learn_one(t, dir);
-	learn_one(&r, dir == DIR_REQUEST ? DIR_REPLY : DIR_REQUEST);
+	t = s->lesson;
+	reverse(&t, &back);
+	learn_one(&t, dir);
+	learn_one(&back, dir == DIR_REQUEST ? DIR_REPLY : DIR_REQUEST);
 	return 0;
+}
+
+static __always_inline void learn(struct scratch *s, const struct tuple *t, u8 dir)
+{
+	s->lesson = *t;
+	learn_lesson(s->slot, dir);
 }
 
 static __always_inline u8 role(const u8 *a)

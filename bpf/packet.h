@@ -29,9 +29,14 @@ struct window {
  */
 struct scratch {
 	u32 busy;
-	u32 pad;
+	u32 slot;
+	u64 skb; /* whose packet it is */
 	struct window w;
 	struct packet p;
+	struct tuple lesson; /* for learn */
+	struct tuple ct_orig, ct_reply;
+	u32 ct_status;
+	u32 pad;
 	struct track {
 		u64 id;
 		u64 print; /* what translation leaves alone */
@@ -48,7 +53,14 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-static __always_inline struct scratch *take_scratch(void)
+/*
+ * A global function: the verifier walks it once for itself and takes its result as any number, instead of walking it again from every state
+ * in which it is called. Its arguments are numbers: before 5.12 a global function takes no pointers. So those that parse are given the
+ * place of their scratch.
+ */
+#define GLOBAL __attribute__((noinline))
+
+GLOBAL u32 take_slot(void)
 {
 #pragma unroll
 	for (u32 i = 0; i < SCRATCHES; i++) {
@@ -57,10 +69,21 @@ static __always_inline struct scratch *take_scratch(void)
 
 		if (s && !s->busy) {
 			s->busy = 1;
-			return s;
+			s->slot = i;
+			return i;
 		}
 	}
-	return NULL;
+	return SCRATCHES;
+}
+
+static __always_inline struct scratch *scratch_at(u32 slot)
+{
+	return bpf_map_lookup_elem(&scratches, &slot); /* NULL behind the last */
+}
+
+static __always_inline struct scratch *take_scratch(void)
+{
+	return scratch_at(take_slot());
 }
 
 static __always_inline void free_scratch(struct scratch *s)
@@ -133,8 +156,9 @@ static __always_inline u32 skip_ext(const struct window *w, u32 off, u8 *next)
 	return off;
 }
 
-static __noinline int parse_v4(struct scratch *s)
+GLOBAL u32 parse_v4(u32 slot)
 {
+	struct scratch *s = scratch_at(slot);
 	struct ip4hdr h;
 	struct packet *p;
 	u32 off;
@@ -158,8 +182,9 @@ static __noinline int parse_v4(struct scratch *s)
 	return off + (h.ihl_version & 15) * 4;
 }
 
-static __noinline int parse_v6(struct scratch *s)
+GLOBAL u32 parse_v6(u32 slot)
 {
+	struct scratch *s = scratch_at(slot);
 	struct ip6hdr h;
 	struct packet *p;
 	u32 off;
@@ -192,9 +217,9 @@ static __always_inline u32 parse_ip(struct scratch *s)
 	if (!read_at(&s->w, s->w.off, &first, 1))
 		return 0;
 	if (first >> 4 == 4)
-		return parse_v4(s);
+		return parse_v4(s->slot);
 	if (first >> 4 == 6)
-		return parse_v6(s);
+		return parse_v6(s->slot);
 	return 0;
 }
 
@@ -258,8 +283,9 @@ static __always_inline u32 geneve_inner(const struct window *w, u32 l4, struct p
 }
 
 /* When the packet carries another one, moves on to that: returns the kind of tunnel, 0 when it does not. */
-static __noinline u32 enter_tunnel(struct scratch *s, u32 l4)
+GLOBAL u32 enter_tunnel(u32 slot, u32 l4)
 {
+	struct scratch *s = scratch_at(slot);
 	u32 kind = 0, inner = 0;
 	struct packet *p;
 
@@ -288,8 +314,9 @@ static __noinline u32 enter_tunnel(struct scratch *s, u32 l4)
  * Reads the packet at s->w.off and, when it is a tunnel's, the packet inside it. Returns the offset of the transport header of the innermost
  * packet, 0 when there is no IP packet with ports.
  */
-static __noinline u32 parse_packet(struct scratch *s)
+GLOBAL u32 parse_packet(u32 slot)
 {
+	struct scratch *s = scratch_at(slot);
 	u32 l4;
 
 	if (!s)
@@ -298,7 +325,7 @@ static __noinline u32 parse_packet(struct scratch *s)
 	l4 = parse_ip(s);
 	if (!l4 || (!is_ip_in_ip(s->p.t.proto) && !parse_ports(&s->w, l4, &s->p)))
 		return 0;
-	if (enter_tunnel(s, l4)) {
+	if (enter_tunnel(slot, l4)) {
 		l4 = parse_ip(s);
 		if (!l4 || !parse_ports(&s->w, l4, &s->p))
 			return 0;
@@ -310,8 +337,9 @@ static __noinline u32 parse_packet(struct scratch *s)
  * The start of the packet that an ICMP error carries (RFC 792, RFC 4443: after eight bytes). It is parsed in the place of the error, which
  * is put back.
  */
-static __noinline int parse_about(struct scratch *s, u32 l4)
+GLOBAL u32 parse_about(u32 slot, u32 l4)
 {
+	struct scratch *s = scratch_at(slot);
 	struct packet *p;
 	struct tuple error;
 	u16 ipid, icmp_seq;

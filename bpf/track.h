@@ -73,43 +73,55 @@ static __always_inline u64 new_id(struct current_packet *cur)
 	})
 
 /*
- * Reads the packet's conntrack entry into the event and learns from it how the flow's packets and their replies look on the other side
- * of a translation. In an ICMP tuple the id stands in src and type and code in dst (nf_conntrack_tuple.h): the id goes into both ports.
+ * Reads a packet's conntrack entry into the scratch and learns from it how the flow's packets and their replies look on the other side of a
+ * translation. In an ICMP tuple the id stands in src and type and code in dst (nf_conntrack_tuple.h): the id goes into both ports.
  */
-static __noinline int read_conntrack(u64 nfct, struct event *e)
+GLOBAL u32 learn_conntrack(u32 slot, u64 nfct, u32 dir)
 {
 	struct nf_conn *ct = (void *)(nfct & NFCT_PTRMASK);
-	struct tuple orig = {}, reply = {};
+	struct scratch *s = scratch_at(slot);
 	u8 orig_dir;
 
-	if (!ct || !e || !bpf_core_field_exists(ct->tuplehash))
+	if (!ct || !s || !bpf_core_field_exists(ct->tuplehash))
 		return 0;
-	READ_CT_TUPLE(ct, 0, &orig);
-	READ_CT_TUPLE(ct, 1, &reply);
-	if (orig.proto == IPPROTO_ICMP) {
-		orig.dport = orig.sport;
-		reply.dport = reply.sport;
+	__builtin_memset(&s->ct_orig, 0, sizeof(s->ct_orig));
+	__builtin_memset(&s->ct_reply, 0, sizeof(s->ct_reply));
+	READ_CT_TUPLE(ct, 0, &s->ct_orig);
+	READ_CT_TUPLE(ct, 1, &s->ct_reply);
+	if (s->ct_orig.proto == IPPROTO_ICMP) {
+		s->ct_orig.dport = s->ct_orig.sport;
+		s->ct_reply.dport = s->ct_reply.sport;
 	}
-	e->ct_orig = orig;
-	e->ct_reply = reply;
-	e->ct_status = BPF_CORE_READ(ct, status);
-	e->flags |= EVENT_HAS_CT;
-	if (e->dir == DIR_RELATED)
-		return 0;
-	orig_dir = e->ctinfo >= 3 ? DIR_REQUEST + DIR_REPLY - e->dir : e->dir; /* IP_CT_IS_REPLY */
-	learn(&orig, orig_dir);
-	learn(&reply, DIR_REQUEST + DIR_REPLY - orig_dir);
-	return 0;
+	s->ct_status = BPF_CORE_READ(ct, status);
+	if (dir == DIR_RELATED)
+		return 1;
+	orig_dir = (nfct & 7) >= 3 ? DIR_REQUEST + DIR_REPLY - dir : dir; /* IP_CT_IS_REPLY */
+	learn(s, &s->ct_orig, orig_dir);
+	learn(s, &s->ct_reply, DIR_REQUEST + DIR_REPLY - orig_dir);
+	return 1;
 }
 
-static __noinline int new_identity(u64 skb, struct scratch *s, u64 print)
+static __always_inline void read_conntrack(u64 nfct, struct event *e, struct scratch *s)
 {
+	if (!learn_conntrack(s->slot, nfct, e->dir))
+		return;
+	e->ct_orig = s->ct_orig;
+	e->ct_reply = s->ct_reply;
+	e->ct_status = s->ct_status;
+	e->flags |= EVENT_HAS_CT;
+}
+
+GLOBAL int new_identity(u32 slot, u64 print)
+{
+	struct scratch *s = scratch_at(slot);
 	struct current_packet *cur = current_packet();
 	struct packet *p;
+	u64 key;
 	u8 dir;
 
 	if (!s || !cur)
 		return 0;
+	key = s->skb;
 	p = &s->p;
 	if (p->has_about)
 		dir = maybe_address(&p->about) && match(&p->about) ? DIR_RELATED : DIR_NONE;
@@ -125,7 +137,7 @@ static __noinline int new_identity(u64 skb, struct scratch *s, u64 print)
 	s->t.id = new_id(cur);
 	s->t.print = print;
 	s->t.dir = dir;
-	bpf_map_update_elem(&tracked, &skb, &s->t, BPF_ANY);
+	bpf_map_update_elem(&tracked, &key, &s->t, BPF_ANY);
 	tracking = 1;
 	__sync_fetch_and_add(&matched, 1);
 	return 2;
@@ -135,32 +147,34 @@ static __noinline int new_identity(u64 skb, struct scratch *s, u64 print)
  * Finds out whether the packet in s->w belongs to the flow and which one it is. Fills s->p and s->t and returns 1 when it does, 2 at its
  * first sight, 0 when it does not.
  */
-static __noinline int identify(u64 skb, struct scratch *s)
+GLOBAL int identify(u32 slot)
 {
+	struct scratch *s = scratch_at(slot);
 	struct track *known;
-	u64 print;
+	u64 print, key;
 	u32 l4;
 
 	if (!s)
 		return 0;
-	l4 = parse_packet(s);
-	known = tracking ? bpf_map_lookup_elem(&tracked, &skb) : NULL;
+	key = s->skb;
+	l4 = parse_packet(slot);
+	known = tracking ? bpf_map_lookup_elem(&tracked, &key) : NULL;
 	if (!l4 && !known)
 		return 0;
 	if (is_icmp_error(&s->p))
-		parse_about(s, l4);
+		parse_about(slot, l4);
 	else if (s->p.t.proto == IPPROTO_TCP)
 		parse_tcp(&s->w, l4, &s->p);
 	print = fingerprint(&s->p);
 	if (!known)
-		return new_identity(skb, s, print);
+		return new_identity(slot, print);
 	if (known->print != print) { /* the memory holds another packet now */
-		bpf_map_delete_elem(&tracked, &skb);
-		return new_identity(skb, s, print);
+		bpf_map_delete_elem(&tracked, &key);
+		return new_identity(slot, print);
 	}
 	s->t = *known;
 	if (s->t.dir != DIR_RELATED && l4 && !match(&s->p.t))
-		learn(&s->p.t, s->t.dir);
+		learn(s, &s->p.t, s->t.dir);
 	return 1;
 }
 

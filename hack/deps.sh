@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing for 'make demo', 'make test' or 'make test-kernels' on Debian and Ubuntu; elsewhere it says what is missing.
+# Installs what is missing for 'make demo', 'make test', 'make test-kernels' or 'make image' on Debian and Ubuntu; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-what=${1:?demo, test or kernels}
+what=${1:?demo, test, kernels or image}
 
 # go env reads go.mod: it fails when this Go is too old and cannot or may not fetch the one that go.mod names.
 check_go() {
@@ -42,17 +42,31 @@ install() {
 
 declare -A package=([ip]=iproute2 [bridge]=iproute2 [iptables-legacy-restore]=iptables [iptables-nft-restore]=iptables [nft]=nftables [sysctl]=procps)
 missing=()
-for cmd in "${!package[@]}"; do
-	command -v "$cmd" >/dev/null 2>&1 || missing+=("${package[$cmd]}")
-done
+if [ "$what" != image ]; then
+	for cmd in "${!package[@]}"; do
+		command -v "$cmd" >/dev/null 2>&1 || missing+=("${package[$cmd]}")
+	done
+fi
 # Go fetches modules over https; only Debian and Ubuntu keep the roots here.
 if command -v apt-get >/dev/null 2>&1 && [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then missing+=(ca-certificates); fi
 if [ ${#missing[@]} -gt 0 ]; then install "${missing[@]}"; fi
 check_go
 
-if [ "$what" != demo ]; then
+if [ "$what" = image ] || [ "$what" = test ]; then
+	# internal/image takes Debian's packages apart, having seen that they are Debian's; for the test a container runtime runs what comes out.
+	declare -A parts=([apt-get]=apt [dpkg-deb]=dpkg [git]=git)
+	if [ "$what" = test ]; then parts+=([podman]=podman [runc]=runc); fi
+	wanted=()
+	for cmd in "${!parts[@]}"; do
+		command -v "$cmd" >/dev/null 2>&1 || wanted+=("${parts[$cmd]}")
+	done
+	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || wanted+=(debian-archive-keyring)
+	if [ ${#wanted[@]} -gt 0 ]; then install "${wanted[@]}"; fi
+fi
+
+if [ "$what" = kernels ] || [ "$what" = test ]; then
 	# The guests of internal/vmtest: qemu, what unpacks kernels, and the commands that are copied into them.
-	declare -A guest=([qemu-system-x86_64]=qemu-system-x86 [busybox]=busybox-static [modprobe]=kmod [depmod]=kmod [xz]=xz-utils [ipvsadm]=ipvsadm [conntrack]=conntrack [tcpdump]=tcpdump [ethtool]=ethtool
+	declare -A guest=([qemu-system-x86_64]=qemu-system-x86 [busybox]=busybox-static [modprobe]=kmod [depmod]=kmod [xz]=xz-utils [ipvsadm]=ipvsadm [conntrack]=conntrack [tcpdump]=tcpdump [ethtool]=ethtool [ping]=iputils-ping
 		[setpriv]=util-linux [unshare]=util-linux [ldd]=libc-bin [tc]=iproute2 [ss]=iproute2)
 	wanted=()
 	for cmd in "${!guest[@]}"; do

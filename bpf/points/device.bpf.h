@@ -12,7 +12,7 @@ int BPF_PROG(netif_receive_skb, struct sk_buff *skb)
 
 	if (skb->protocol == bpf_htons(ETH_P_8021Q))
 		l3 += 4;
-	return skb_point(skb, l3, skb->dev, POINT_RX);
+	return skb_point(skb, l3, BPF_CORE_READ(skb, dev), POINT_RX);
 }
 
 SEC("tp_btf/net_dev_start_xmit")

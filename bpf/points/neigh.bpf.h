@@ -19,14 +19,14 @@ struct {
 
 static __always_inline void read_neigh(struct neighbour *n, struct neigh_key *k, u8 *family)
 {
-	struct net_device *dev = n->dev;
+	struct net_device *dev = BPF_CORE_READ(n, dev);
 
-	*family = n->tbl->family == AF_INET6 ? 6 : 4;
+	*family = BPF_CORE_READ(n, tbl, family) == AF_INET6 ? 6 : 4;
 	if (*family == 6)
 		bpf_probe_read_kernel(k->addr, 16, n->primary_key);
 	else
 		bpf_probe_read_kernel(k->addr, 4, n->primary_key);
-	k->ifindex = dev->ifindex;
+	k->ifindex = BPF_CORE_READ(dev, ifindex);
 	k->netns = netns_of(dev);
 }
 
@@ -56,7 +56,7 @@ static __always_inline int neigh_event(struct neighbour *n, u32 point, int err, 
 		e->skb = cur->skb;
 		bpf_map_update_elem(&awaited, &k, &one, BPF_ANY);
 	}
-	fill_device(e, n->dev);
+	fill_device(e, (u64)BPF_CORE_READ(n, dev));
 	__builtin_memcpy(e->gw, k.addr, 16);
 	e->gw_family = family;
 	e->new_state = n->nud_state;

@@ -21,7 +21,8 @@ static __always_inline int local_out(u64 cookie, u64 ns, u64 key)
 		return 0;
 	}
 	s->w = w;
-	seen = identify(key, s);
+	s->skb = key;
+	seen = identify(s->slot);
 	e = seen ? start_event(COOKIE_POINT(cookie), sizeof(*e)) : NULL;
 	if (e) {
 		fill_function(e, key, &s->t);

@@ -68,7 +68,7 @@ static __noinline int current_matches(const struct lookup_key *k, struct scratch
 	s->w.head = BPF_CORE_READ(skb, head);
 	s->w.off = BPF_CORE_READ(skb, network_header);
 	s->w.tail = BPF_CORE_READ(skb, tail);
-	if (!parse_packet(s))
+	if (!parse_packet(s->slot))
 		return 0;
 	if (same16(s->p.t.daddr, k->daddr) && same16(s->p.t.saddr, k->saddr))
 		return 1;
@@ -146,9 +146,9 @@ static __noinline int fill_current(struct event *e, struct scratch *s, bool oute
 	fill_packet(e, &s->p);
 	e->flags |= outer ? EVENT_OUTER : EVENT_HAS_SKB;
 	if (nfct)
-		read_conntrack(nfct, e);
+		read_conntrack(nfct, e, s);
 	if (!outer && cur->dir != DIR_RELATED && !match(&s->p.t))
-		learn(&s->p.t, cur->dir);
+		learn(s, &s->p.t, cur->dir);
 	return 0;
 }
 
@@ -181,7 +181,7 @@ static __always_inline struct event *route_event(u32 point, const struct lookup_
 static __always_inline void fill_nexthop(struct event *e, const struct fib_nh_common *nhc)
 {
 	struct current_packet *cur = current_packet();
-	struct net_device *dev = nhc->nhc_dev;
+	struct net_device *dev = BPF_CORE_READ(nhc, nhc_dev);
 
 	e->oif = nhc->nhc_oif;
 	if (nhc->nhc_gw_family == AF_INET) {
@@ -206,7 +206,9 @@ static __always_inline void fill_nexthop(struct event *e, const struct fib_nh_co
  */
 static __always_inline bool elsewhere(const struct event *e, const struct fib_nh_common *nhc)
 {
-	return e->id && nhc->nhc_dev && netns_of(nhc->nhc_dev) != e->netns;
+	struct net_device *dev = BPF_CORE_READ(nhc, nhc_dev);
+
+	return e->id && dev && netns_of(dev) != e->netns;
 }
 
 SEC("tp_btf/fib_table_lookup")

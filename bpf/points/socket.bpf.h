@@ -42,7 +42,7 @@ static __always_inline struct event *socket_event(const struct sock *sk, u32 poi
 		return NULL;
 	e->t = t;
 	e->dir = dir;
-	e->netns = sk->__sk_common.skc_net.net->ns.inum;
+	e->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	return e;
 }
 
@@ -91,7 +91,7 @@ static __always_inline struct event *answered_with_reset(const struct sk_buff *s
 	e->skb = key;
 	e->id = t->id;
 	e->dir = t->dir;
-	fill_device(e, skb->dev);
+	fill_device(e, (u64)BPF_CORE_READ(skb, dev));
 	return e;
 }
 

@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"time"
-
-	"github.com/spf13/cobra"
 
 	"github.com/nettrace-io/nettrace/internal/netns"
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -56,7 +53,7 @@ func (c *capture) start(tr *tracer.Tracer, p *plan, warn func(string)) error {
 	}
 	c.warn, c.wallNS = warn, time.Now().UnixNano()-int64(tracer.Now())
 	c.comment = fmt.Sprintf("nettrace flow: %s %s to %s on %s", p.proto, p.src.text, p.dst.text, p.node)
-	s, err := pcap.Start(tr, pcap.Options{Namespaces: captureNamespaces(p), Warn: warn, RingBytes: c.ring, Clsact: c.clsact, Guard: guardian})
+	s, err := pcap.Start(tr, pcap.Options{Namespaces: captureNamespaces(p), Warn: warn, RingBytes: c.ring, Clsact: c.clsact, Guard: guardianOf(captureGuard)})
 	c.session = s
 	return err
 }
@@ -87,21 +84,6 @@ func placeLabel(r *netstate.Ref, p journey.Place) string {
 		return p.Node + "/" + w.Kind + " " + w.Namespace + "/" + w.Name
 	}
 	return p.Node + "/" + w.Kind + " " + w.Name
-}
-
-// guardian is this program as the process that cleans up when this one is killed.
-func guardian() (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	return exec.Command(self, guardName), nil
-}
-
-const guardName = "capture-guard"
-
-func newGuard(s streams) *cobra.Command {
-	return &cobra.Command{Use: guardName, Hidden: true, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return pcap.Guard(s.in) }}
 }
 
 // source notes up to when the trace was read.

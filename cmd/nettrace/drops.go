@@ -255,6 +255,7 @@ func runDrops(ctx context.Context, s streams, o *dropsOptions, f *dropFilter) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, ses.Close()) }()
+	sayLacking(warn, "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_SYSLOG")
 	w := &dropWatch{ses: ses, names: names, filter: f, opt: o, show: show, warn: warn, attached: time.Since(begin)}
 	return w.run(ctx)
 }

@@ -237,6 +237,11 @@ func (l *lookup) namespace(text, path string, port uint16) (*endpoint, error) {
 			}
 		}
 	}
+	if len(e.addrs) == 0 && len(n.Links) == 0 {
+		if err := mayEnter(); err != nil {
+			return nil, fmt.Errorf("namespace %s could not be read: %w", text, err)
+		}
+	}
 	if len(e.addrs) == 0 {
 		return nil, fmt.Errorf("%s has no address: is its interface configured?", text)
 	}

@@ -3,17 +3,17 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nettrace-io/nettrace/pkg/lab"
-	"github.com/nettrace-io/nettrace/pkg/render"
 	"github.com/nettrace-io/nettrace/pkg/verdict"
+	"github.com/nettrace-io/nettrace/pkg/verdict/causes"
 	"github.com/nettrace-io/nettrace/pkg/verdict/reasons"
 )
 
@@ -23,13 +23,13 @@ func newExplain(s streams) *cobra.Command {
 		Use:   "explain [REASON]",
 		Short: "What a drop reason or a verdict's cause means, its usual causes in Kubernetes, what to look at next",
 		Long: `Explain a drop reason of the kernel, by any of its names (SKB_DROP_REASON_NO_SOCKET, NO_SOCKET, no_socket; names of older kernels lead to
-the same page), or the cause of a verdict that the lab can show (no-endpoints). Without REASON, all of them with one line each.`,
+the same page), or the cause of a verdict (no-endpoints). Without REASON, all reasons and then all causes, with one line each.`,
 		Example: `  nettrace explain NEIGH_FAILED
   nettrace explain no-endpoints
   nettrace explain -o json | jq -r 'select(.layer == "underlay") | .reason'`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return append(reasons.Names(), causes()...), cobra.ShellCompDirectiveNoFileComp
+			return append(reasons.Names(), causeNames()...), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if format != "text" && format != "json" {
@@ -46,7 +46,7 @@ the same page), or the cause of a verdict that the lab can show (no-endpoints). 
 	return c
 }
 
-// explainAll lists every page.
+// explainAll lists every page, then every cause.
 func explainAll(w io.Writer, format string) error {
 	pages, err := reasons.All()
 	if err != nil {
@@ -57,6 +57,17 @@ func explainAll(w io.Writer, format string) error {
 			err = putJSON(w, p)
 		} else {
 			_, err = fmt.Fprintf(w, "%-26s %-12s %s\n", p.Reason, p.Layer, p.Short)
+		}
+		if err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+	}
+	for _, name := range causeNames() {
+		x := causeOf(name)
+		if format == "json" {
+			err = putJSON(w, x)
+		} else {
+			_, err = fmt.Fprintf(w, "%-26s %-12s %s\n", x.Cause, x.Layer, x.Short)
 		}
 		if err != nil {
 			return fmt.Errorf("write: %w", err)
@@ -78,10 +89,10 @@ func explain(w io.Writer, format, name string) error {
 		}
 		return x.write(w)
 	}
-	if near := reasons.Near(name, append(reasons.Names(), causes()...)); len(near) > 0 {
+	if near := reasons.Near(name, append(reasons.Names(), causeNames()...)); len(near) > 0 {
 		return fmt.Errorf("there is no drop reason or cause %.64q; did you mean %s?", name, strings.Join(near, ", "))
 	}
-	return fmt.Errorf("there is no drop reason or cause %.64q: 'nettrace explain' lists the reasons", name)
+	return fmt.Errorf("there is no drop reason or cause %.64q: 'nettrace explain' lists them all", name)
 }
 
 func putJSON(w io.Writer, v any) error {
@@ -143,59 +154,70 @@ func sentence(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// cause explains a verdict's cause by the lab case that shows it.
+// cause explains a verdict's cause: what the list says, and the lab cases that show it.
 type cause struct {
 	Cause   string   `json:"cause"`
-	Layer   string   `json:"layer,omitempty"`
-	Short   string   `json:"short,omitempty"`
+	Layer   string   `json:"layer"` // the usual one
+	Layers  []string `json:"layers"`
+	Short   string   `json:"short"`
 	Teaches string   `json:"teaches,omitempty"`
-	Cases   []string `json:"cases"`
+	Cases   []string `json:"cases,omitempty"`
+	Unshown string   `json:"unshown,omitempty"` // why no case shows it
 }
 
-// causes lists the causes that lab cases show.
-func causes() []string {
-	all, err := lab.Cases()
+// causeNames lists the names of all causes.
+func causeNames() []string {
+	all, err := causes.All()
 	if err != nil {
 		return nil
 	}
 	var out []string
 	for _, c := range all {
-		if c.Expect.Cause != "" && !slices.Contains(out, c.Expect.Cause) {
-			out = append(out, c.Expect.Cause)
-		}
+		out = append(out, c.Cause)
 	}
-	slices.Sort(out)
 	return out
 }
 
 func causeOf(name string) *cause {
-	all, err := lab.Cases()
-	if err != nil {
+	c := causes.Find(strings.ToLower(name))
+	if c == nil {
 		return nil
 	}
-	var x *cause
-	for _, c := range all {
-		if c.Expect.Cause == "" || c.Expect.Cause != strings.ToLower(name) {
+	x := &cause{Cause: c.Cause, Layer: c.Layers[0], Layers: c.Layers, Short: c.Short, Unshown: c.Unshown}
+	all, err := lab.Cases()
+	if err != nil {
+		return x
+	}
+	for _, k := range all {
+		if k.Expect.Cause != c.Cause {
 			continue
 		}
-		if x == nil {
-			x = &cause{Cause: c.Expect.Cause, Layer: c.Layer, Short: c.Title, Teaches: strings.TrimSpace(c.Teaches)}
+		if k.Name == c.Cause { // the plain one, before its variants
+			x.Teaches, x.Cases = strings.TrimSpace(k.Teaches), append([]string{k.Name}, x.Cases...)
+			continue
 		}
-		x.Cases = append(x.Cases, c.Name)
+		x.Teaches, x.Cases = cmp.Or(x.Teaches, strings.TrimSpace(k.Teaches)), append(x.Cases, k.Name)
 	}
 	return x
 }
 
 func (x *cause) write(w io.Writer) error {
 	p := &page{w: w}
-	p.line("%s", render.Escape(x.Cause))
+	p.line("%s", x.Cause)
 	p.line("%s.", sentence(x.Short))
-	p.line("layer: %s", verdict.Layer(x.Layer).Title())
+	titles := make([]string, len(x.Layers))
+	for i, l := range x.Layers {
+		titles[i] = verdict.Layer(l).Title()
+	}
+	p.line("layer: %s", strings.Join(titles, ", or "))
 	if x.Teaches != "" {
 		p.line("%s", x.Teaches)
 	}
 	for _, c := range x.Cases {
 		p.line("see it happen: sudo nettrace lab run %s --teach", c)
+	}
+	if x.Unshown != "" {
+		p.line("no lab case ends with it: %s", x.Unshown)
 	}
 	return p.err
 }

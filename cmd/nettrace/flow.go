@@ -42,6 +42,8 @@ type flowOptions struct {
 	translated bool          // another node's NAT comes before this one
 	clockSkew  time.Duration // for tests: how wrong this node's clock is
 	offline    bool          // nothing of this node is read
+	whole      bool          // every namespace of this node is read, on the flow's way or not
+	traceRules bool
 	// watch puts itself between the pipeline and the renderer; the lab compares what it sees.
 	watch func(render.Renderer) render.Renderer
 }
@@ -81,7 +83,7 @@ func newFlow(s streams) *cobra.Command {
 SRC and DST are one of: NAMESPACE/POD, svc/NAMESPACE/NAME:PORT, deploy/NAMESPACE/NAME, node/NAME, a DNS name, 10.0.0.1, 10.0.0.1:80,
 [2001:db8::1]:80, netns:NAME, netns:/path, pid:N, host (this node); SRC can be 'any'. A bare NAMESPACE/NAME is tried as a pod, and for DST
 then as a Service. Names come from the API server of the kubeconfig, asked for few single objects, or from --cluster FILE.
-Data goes to stdout, everything else to stderr. nettrace changes nothing on the node; --pcap attaches to its
+Data goes to stdout, everything else to stderr. nettrace changes nothing on the node, except with --trace-rules; --pcap attaches to its
 devices while it runs.
 
 Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 3 nothing matched or the evidence does not decide;
@@ -98,6 +100,9 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 
   # follow what is there, until the first drop
   nettrace flow any 10.244.2.20:8080 --timeout 0 --until-drop
+
+  # which rule was it, in the kernel's own words? adds an nftables table for this flow until nettrace ends
+  nettrace flow shop/client svc/shop/web:http --probe --trace-rules
 
   # an MTU hole: a probe with a full packet, or the largest size that passes
   nettrace flow 10.244.1.10 10.244.2.20:8080 --probe --size 1400
@@ -135,6 +140,7 @@ Exit codes: 0 delivered; 1 usage or runtime error; 2 dropped, rejected or lost; 
 	f.BoolVar(&o.translated, "translated", false, "this is the receiver's node: follow what another node's NAT makes of the flow, to the endpoints of the Service and from other nodes")
 	f.DurationVar(&o.clockSkew, "clock-skew", 0, "report the time as if this node's clock were ahead by this much")
 	_ = f.MarkHidden("clock-skew")
+	f.BoolVar(&o.traceRules, "trace-rules", false, "have the kernel tell which rules this flow's packets meet: adds an nftables table until nettrace ends")
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
 	f.StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
@@ -184,6 +190,11 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	if o.watch != nil {
 		out = o.watch(out)
 	}
+	if o.traceRules {
+		if err := mayReadRules(); err != nil { // takes the same privileges
+			return nil, err
+		}
+	}
 	restore := hurry()
 	defer restore() // once more after an error does no harm
 	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
@@ -209,12 +220,18 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	}
 	defer func() { err = errors.Join(err, tr.Close()) }()
 	restore()
+	sayLacking(warn)
 	defer p.names.missing(warn) // of what was looked up on the way
 	sayUnread(p.before, warn)
 	if err := capt.start(tr, p, warn); err != nil {
 		return nil, err
 	}
-	src := &live{ctx: ctx, tr: tr, refs: p.refs, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
+	rules, err := p.traceRules(&o, warn)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rules.stop()) }()
+	src := &live{ctx: ctx, tr: tr, refs: p.refs, before: p.before, mayCross: p.mayCross, rules: rules, opt: liveOptions{timeout: o.timeout, count: o.count, untilDrop: o.untilDrop, probe: request, variants: p.compared(ctx, &o), warn: warn, lookup: p.names.lookup()}}
 	if o.record != "" {
 		f, ferr := os.OpenFile(o.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 		if ferr != nil {

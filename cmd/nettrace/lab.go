@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,20 +53,17 @@ func completeCases(*cobra.Command, []string, string) ([]string, cobra.ShellCompD
 
 func newLabList(s streams) *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the cases: name, layer, one line each", Args: cobra.NoArgs,
+		Use: "list", Short: "List the cases: name, layer, cause of the verdict, one line each", Args: cobra.NoArgs,
+		Long: `List the cases: name, the layer and the cause that the verdict must name, one line each. 'nettrace explain CAUSE' says what a cause is.`,
 		RunE: func(*cobra.Command, []string) error {
 			all, err := lab.Cases()
 			if err != nil {
 				return err
 			}
 			w := tabwriter.NewWriter(s.out, 0, 8, 2, ' ', 0)
-			fmt.Fprintln(w, "CASE\tLAYER\tWHAT")
+			fmt.Fprintln(w, "CASE\tLAYER\tCAUSE\tWHAT")
 			for _, c := range all {
-				layer := c.Layer
-				if layer == "" {
-					layer = "-"
-				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", c.Name, layer, c.Title)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Name, cmp.Or(c.Layer, "-"), cmp.Or(c.Expect.Cause, "-"), c.Title)
 			}
 			return w.Flush()
 		},

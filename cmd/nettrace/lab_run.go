@@ -28,6 +28,7 @@ type labRunOptions struct {
 	all, shuffle, teach bool
 	record, pcap        string
 	backend             string
+	traceRules          bool
 }
 
 func newLabRun(s streams) *cobra.Command {
@@ -68,6 +69,7 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 	c.Flags().BoolVar(&o.teach, "teach", false, "explain the case first")
 	c.Flags().StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().BoolVar(&o.traceRules, "trace-rules", false, "have the kernel tell which rules the probe's packets meet, as 'nettrace flow --trace-rules' does")
 	c.Flags().StringVar(&o.pcap, "pcap", "", "also capture the probe's packets at every device they cross, as pcapng")
 	c.Flags().StringVar(&o.record, "record", "", "also write a recording of the traced probe")
 	return c
@@ -168,7 +170,7 @@ func runCase(ctx context.Context, s streams, o labRunOptions, c lab.Case) (wrong
 	see := &witness{}
 	fo := flowOptions{output: o.output, probeOptions: probeOptions{http: c.Probe.HTTP, dns: c.Probe.DNS, mtu: c.Probe.MTU, compare: c.Probe.Compare},
 		proto: c.Probe.Proto, probe: true, count: c.Probe.Count, size: c.Probe.Size, timeout: time.Duration(c.Probe.Timeout),
-		nameOptions: nameOptions{objects: objects}, scope: caseScopes(l, c), record: o.record, pcap: o.pcap, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
+		nameOptions: nameOptions{objects: objects}, scope: caseScopes(l, c), record: o.record, pcap: o.pcap, traceRules: o.traceRules, ring: 8, backend: cmp.Or(o.backend, tracer.BackendAuto), watch: see.watch}
 	v, err := runFlow(ctx, s, fo, "netns:"+l.NetNS(c.Probe.From), c.Probe.To)
 	if err != nil {
 		return nil, err
@@ -227,6 +229,11 @@ func compare(c lab.Case, v *verdict.Verdict, js []journey.Journey) []string {
 	differ("outcome", e.Outcome, string(v.Outcome))
 	differ("layer", c.Layer, string(v.Layer))
 	differ("cause", e.Cause, v.Cause)
+	if e.Cause == "" { // a healthy case: whatever else is found is a false alarm
+		for _, a := range v.Also {
+			wrong = append(wrong, fmt.Sprintf("nothing is wrong, and %s (%s) was found: %s", a.Cause, a.Layer, a.Summary))
+		}
+	}
 	if e.Node != "" {
 		differ("node", e.Node, v.Node)
 	}

@@ -36,7 +36,10 @@ type live struct {
 	tr       *tracer.Tracer
 	opt      liveOptions
 	rec      *tracer.Capture // nil without --record
+	rules    *ruleTrace      // nil without --trace-rules
 	refs     []netstate.Ref
+	before   *netstate.Snapshot
+	mayCross func(*netstate.Namespace) bool // whether the flow was expected in a namespace
 	pending  []tracer.Frame
 	record   ringbuf.Record
 	newest   uint64    // time of the newest event so far
@@ -90,6 +93,7 @@ func (l *live) Next() (tracer.Frame, error) {
 			if f.Note != nil && l.rec != nil {
 				l.rec.Note(f.Note.Name, json.RawMessage(f.Note.JSON))
 			}
+			l.unsaved = f.Event != nil && l.rec != nil
 			return f, nil
 		}
 		if l.closing > 0 {
@@ -100,6 +104,9 @@ func (l *live) Next() (tracer.Frame, error) {
 		}
 		if now := time.Now(); now.After(l.tick) {
 			l.tick = now.Add(tickEvery)
+			if err := l.tellRules(); err != nil {
+				return tracer.Frame{}, err
+			}
 			if l.over(now) {
 				l.closing = 1
 			}
@@ -110,9 +117,11 @@ func (l *live) Next() (tracer.Frame, error) {
 			return tracer.Frame{}, err
 		}
 		if ok {
-			l.unsaved = l.rec != nil
 			l.newest = max(l.newest, tracer.RecordTime(l.record.RawSample))
-			return tracer.Frame{Event: l.record.RawSample}, nil
+			if err := l.tellRules(); err != nil { // they were told before the packet came to this event
+				return tracer.Frame{}, err
+			}
+			l.pending = append(l.pending, tracer.Frame{Event: l.record.RawSample})
 		}
 	}
 }
@@ -238,6 +247,9 @@ func (l *live) finale() (tracer.Frame, error) {
 	l.closing++
 	switch l.closing {
 	case 2:
+		if err := l.tellRules(); err != nil {
+			return tracer.Frame{}, err
+		}
 		l.ask(time.Second)
 		l.ask(time.Second)
 		if s := l.similar(); !l.progress.sawPackets && len(s) > 0 {
@@ -247,7 +259,7 @@ func (l *live) finale() (tracer.Frame, error) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), 20*time.Second)
 		defer cancel()
-		if err := l.note(noteAfter, netstate.Read(ctx, l.refs)); err != nil {
+		if err := l.note(noteAfter, l.before.ReadAgain(ctx, l.refs, l.crossed, l.progress.dropped...)); err != nil {
 			return tracer.Frame{}, err
 		}
 		return l.Next()
@@ -255,6 +267,19 @@ func (l *live) finale() (tracer.Frame, error) {
 		return l.ticked()
 	}
 	return tracer.Frame{}, io.EOF
+}
+
+// crossed reports whether the flow has come into a namespace, or was on its way to it.
+func (l *live) crossed(n *netstate.Namespace) bool {
+	if n.Host || len(l.refs) <= fewNamespaces || l.progress.crossed[n.Inode] || l.mayCross(n) {
+		return true
+	}
+	for a := range l.progress.met {
+		if !a.IsLoopback() && n.IsLocal(a) {
+			return true
+		}
+	}
+	return false
 }
 
 // similar puts near misses into sentences.

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,9 +105,11 @@ func serve(t *testing.T, prefix string) *lab.Lab {
 const (
 	testRounds  = "NETTRACE_TEST_ROUNDS"  // default 2
 	testBackend = "NETTRACE_TEST_BACKEND" // default auto
+	testTrace   = "NETTRACE_TEST_TRACE"   // --trace-rules in the first round too
 )
 
-// Every case of the lab gets its verdict, twice, in random order.
+// Every case of the lab gets its verdict, twice, in random order; the second time with --trace-rules, when the kernel's word must be what was
+// inferred.
 func TestLabCases(t *testing.T) {
 	needRoot(t)
 	mustLeaveNothing(t)
@@ -123,7 +126,7 @@ func TestLabCases(t *testing.T) {
 		for _, c := range cases {
 			t.Run(fmt.Sprintf("%s/%d", c.Name, round), func(t *testing.T) {
 				var out bytes.Buffer
-				o := labRunOptions{output: output{format: "json"}, backend: os.Getenv(testBackend), record: filepath.Join(t.TempDir(), "case.nt")}
+				o := labRunOptions{output: output{format: "json"}, backend: os.Getenv(testBackend), record: filepath.Join(t.TempDir(), "case.nt"), traceRules: round > 1 || os.Getenv(testTrace) != ""}
 				var lacks *exitError
 				if err := labNeeds(c); errors.As(err, &lacks) && lacks.code == exitPrivileges {
 					t.Skip(err)
@@ -140,9 +143,15 @@ func TestLabCases(t *testing.T) {
 				for _, w := range wrong {
 					t.Error(w)
 				}
-				schematest.Lines(t, out.Bytes())
+				tellCase(t, c.Name, schematest.Lines(t, out.Bytes())["verdict"])
 				if strings.Contains(out.String(), `"0.0.0.0:0"`) {
 					t.Error("a translation from or to no address")
+				}
+				if *update && !t.Failed() {
+					keepForLosses(t, c.Name, o.record)
+				}
+				if o.traceRules {
+					mustAgree(t, c.Name, o.record)
 				}
 				if round > 1 { // once is enough, and the guests run one round
 					mustNotConfirmWrongly(t, o.record)
@@ -153,6 +162,16 @@ func TestLabCases(t *testing.T) {
 			})
 		}
 	}
+}
+
+// tellCase writes what a case got in a line that internal/vmtest reads: "@@case NAME OUTCOME CAUSE CONFIDENCE".
+func tellCase(t *testing.T, name string, verdicts []map[string]any) {
+	t.Helper()
+	if len(verdicts) != 1 {
+		t.Fatalf("%d verdicts", len(verdicts))
+	}
+	word := func(field string) string { s, _ := verdicts[0][field].(string); return cmp.Or(s, "-") }
+	t.Logf("@@case %s %s %s %s", name, word("outcome"), word("cause"), word("confidence"))
 }
 
 // A recording of a live run replays to the same bytes.
@@ -261,6 +280,7 @@ func TestMissingPrivileges(t *testing.T) {
 	}{
 		{"no capabilities", []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all"}, []string{"flow", "127.0.0.1", "127.0.0.2:80"}, "missing CAP_BPF and CAP_PERFMON"},
 		{"no BTF", []string{"unshare", "-m", "sh", "-c", `mount -t tmpfs none /sys/kernel/btf && exec "$0" "$@"`}, []string{"flow", "127.0.0.1", "127.0.0.2:80"}, "does not have BTF"},
+		{"rules may not be traced", []string{"setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"}, []string{"flow", "127.0.0.1", "127.0.0.2:80", "--trace-rules"}, "missing CAP_NET_ADMIN"},
 		{"the lab without root", []string{"setpriv", "--reuid=65534", "--clear-groups"}, []string{"lab", "up"}, "run it as root"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

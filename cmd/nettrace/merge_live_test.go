@@ -36,6 +36,8 @@ type twoNodes struct {
 	journeys     []journey.Journey
 }
 
+// A minute's Hold makes the live story independent of how slow the machine is: ways are told when they are whole, or when a node has ended.
+//
 // traceTwo starts nettrace on node2 with a clock that is ahead by skew, then on node1 with the probe, and ends node2's when node1's has ended.
 func traceTwo(t *testing.T, l *lab.Lab, dst string, skew time.Duration, flags ...string) *twoNodes {
 	t.Helper()
@@ -51,7 +53,7 @@ func traceTwo(t *testing.T, l *lab.Lab, dst string, skew time.Duration, flags ..
 	ready := &firstLine{r: twoOut, seen: make(chan struct{})}
 	twoOut.start(far)
 	go func() {
-		v, err := merge.Run(context.Background(), []merge.Source{{Name: "node1", R: oneOut}, {Name: "node2", R: ready}}, see, merge.Options{Live: true, Warn: func(s string) { t.Errorf("warning: %s", s) }})
+		v, err := merge.Run(context.Background(), []merge.Source{{Name: "node1", R: oneOut}, {Name: "node2", R: ready}}, see, merge.Options{Live: true, Hold: time.Minute, Warn: func(s string) { t.Errorf("warning: %s", s) }})
 		run.live = v
 		merged <- err
 	}()

@@ -26,6 +26,7 @@ const (
 	noteProbe   = "probe"
 	noteSimilar = "similar"
 	noteCluster = "cluster" // names; may come again with more
+	noteTraced  = "traced"  // rules that the kernel told of, ahead of the events behind them; comes again and again
 )
 
 // header is the first note of a run.
@@ -47,6 +48,12 @@ type progress struct {
 	open, requests, drops int
 	sawPackets            bool
 	unknown               []netip.Addr // addresses without a name, met since the last time
+	// crossed are the namespaces, by inode, in which the flow was seen, and met the addresses that it went to or came from: both only grow.
+	crossed map[uint32]bool
+	met     map[netip.Addr]bool
+	last    uint32 // the last one that was noted in crossed
+	// dropped are packets that netfilter dropped, the first ones.
+	dropped []netstate.Asked
 }
 
 // maxJourneys bounds what is kept for the verdict; the first ones decide.
@@ -63,6 +70,8 @@ type pipeline struct {
 	progress progress
 	skipped  int    // journeys beyond maxJourneys
 	now      uint64 // monotonic, of the newest tick
+	traced   *netstate.Traced
+	untold   uint64 // times that records of rules were lost
 }
 
 // runPipeline takes a source to its end and returns the verdict. A recording that ends early is judged as far as it goes, with an error
@@ -110,6 +119,9 @@ func (p *pipeline) take(f tracer.Frame) error {
 			return err
 		}
 		p.asm.Add(&e)
+		if e.ID != 0 {
+			p.progress.crosses(e.NetNS)
+		}
 		p.progress.sawPackets = p.progress.sawPackets || e.ID != 0
 	}
 	return p.emit()
@@ -117,6 +129,7 @@ func (p *pipeline) take(f tracer.Frame) error {
 
 func (p *pipeline) note(n *tracer.Note) error {
 	var cluster clusterNote
+	var traced tracedNote
 	into := map[string]func() any{
 		noteHeader:  func() any { p.head = &header{}; return p.head },
 		noteBefore:  func() any { p.in.Before = &netstate.Snapshot{}; return p.in.Before },
@@ -124,6 +137,7 @@ func (p *pipeline) note(n *tracer.Note) error {
 		noteProbe:   func() any { p.in.Probe = &probe.Result{}; return p.in.Probe },
 		noteSimilar: func() any { return &p.in.Similar },
 		noteCluster: func() any { return &cluster },
+		noteTraced:  func() any { return &traced },
 	}[n.Name]
 	if into == nil {
 		return nil // of a newer version
@@ -131,6 +145,7 @@ func (p *pipeline) note(n *tracer.Note) error {
 	if err := json.Unmarshal(n.JSON, into()); err != nil {
 		return fmt.Errorf("read the recording's %s: %w", n.Name, err)
 	}
+	p.rules(&traced)
 	if n.Name == noteCluster {
 		p.names.learn(&cluster)
 		p.names.see(p.in.Before)
@@ -145,6 +160,17 @@ func (p *pipeline) note(n *tracer.Note) error {
 		return p.out.Start(p.head.Start)
 	}
 	return nil
+}
+
+// rules keeps what the kernel told of rules for the journeys that follow.
+func (p *pipeline) rules(n *tracedNote) {
+	for i := range n.Records {
+		if p.traced == nil {
+			p.traced = &netstate.Traced{}
+		}
+		p.traced.Add(p.in.Before, &n.Records[i])
+	}
+	p.untold = max(p.untold, n.Lost)
 }
 
 // backends says by name how each point was attached.
@@ -164,7 +190,7 @@ func (p *pipeline) emit() error {
 	for i := range done {
 		j := &done[i]
 		j.At = p.wall(j.Start)
-		netstate.Attribute(p.in.Before, j)
+		netstate.Attribute(p.in.Before, p.traced, j)
 		p.names.label(j)
 		journey.Describe(j, p.names.words())
 	}
@@ -183,6 +209,7 @@ func (p *pipeline) emit() error {
 	}
 	for i := range done {
 		j := &done[i]
+		p.progress.meet(j)
 		if j.Direction == journey.Request && j.Attempt == 1 {
 			p.progress.requests++
 		}
@@ -203,6 +230,39 @@ func (p *pipeline) emit() error {
 // wall is a monotonic time by the node's wall clock.
 func (p *pipeline) wall(ns uint64) time.Time { return time.Unix(0, int64(ns)+p.head.WallNS).UTC() }
 
+// maxMet bounds the addresses that are remembered of a run; a flow has few.
+const maxMet = 1024
+
+// crosses notes that the flow was seen in a namespace.
+func (p *progress) crosses(inode uint32) {
+	if inode == p.last {
+		return
+	}
+	if p.last = inode; p.crossed == nil {
+		p.crossed = map[uint32]bool{}
+	}
+	p.crossed[inode] = true
+}
+
+// meet notes between which addresses a journey was, and whether netfilter ended it.
+func (p *progress) meet(j *journey.Journey) {
+	if p.met == nil {
+		p.met = map[netip.Addr]bool{}
+	}
+	const mostDropped = 16
+	if k := j.DropHop(); k >= 0 && j.Hops[k].Hook != "" && j.Hops[k].Outer == nil && len(p.dropped) < mostDropped {
+		p.dropped = append(p.dropped, netstate.Asked{NetNS: j.Hops[k].NetNS, Proto: j.Packet.Proto, Tuple: j.TupleAt(k)})
+	}
+	for i := range j.Hops {
+		t := j.TupleAt(i)
+		for _, a := range []netip.Addr{t.Src, t.Dst} {
+			if len(p.met) < maxMet {
+				p.met[a] = true
+			}
+		}
+	}
+}
+
 func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	p.asm.Flush()
 	if err := p.emit(); err != nil {
@@ -220,8 +280,14 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	if p.skipped > 0 {
 		v.Evidence = append(v.Evidence, fmt.Sprintf("%d further packets were followed and not judged", p.skipped))
 	}
+	if p.untold > 0 {
+		v.Evidence = append(v.Evidence, fmt.Sprintf("records of rules were lost %d times: rules that they would have named are inferred", p.untold))
+	}
 	if early != nil {
 		v.Evidence = append(v.Evidence, early.Error())
+		if v.Confidence == verdict.Confirmed { // what came after it may say something else
+			v.Confidence = verdict.Likely
+		}
 	}
 	if err := p.out.Verdict(&v); err != nil {
 		return nil, err

@@ -31,13 +31,12 @@ type plan struct {
 }
 
 func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn func(string)) (*plan, error) {
-	read := netstate.Read
 	node, refs := "", []netstate.Ref(nil)
 	var err error
-	if o.offline {
-		read = func(context.Context, []netstate.Ref) *netstate.Snapshot { return &netstate.Snapshot{} }
-	} else if node, refs, err = scopes(o.scope); err != nil {
-		return nil, err
+	if !o.offline {
+		if node, refs, err = scopes(o.scope); err != nil {
+			return nil, err
+		}
 	}
 	p := &plan{node: node, refs: refs, proto: o.proto}
 	if p.names, err = o.nameOptions.open(warn); err != nil {
@@ -48,7 +47,7 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 		p.names.ask(ctx, srcText, dstText, nodesOf(refs))
 		close(asked)
 	}()
-	p.before = read(ctx, refs)
+	p.before = netstate.ReadSome(ctx, refs, func(n *netstate.Namespace) bool { return n.Host || o.whole || len(refs) <= fewNamespaces })
 	<-asked
 	p.names.missing(warn)
 	l := &lookup{snapshot: p.before, refs: refs, names: p.names, node: node, proto: o.proto, resolve: net.DefaultResolver.LookupNetIP}
@@ -76,6 +75,7 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 			p.dst.endpoints = toEndpoints(p.names.index.Backends(s, port))
 		}
 	}
+	p.before.Complete(ctx, refs, p.mayCross)
 	if p.proto == "icmp" && p.dst.port != 0 {
 		return nil, fmt.Errorf("icmp has no ports: write %s without :%d", p.dst.addrs[0], p.dst.port)
 	}
@@ -85,6 +85,9 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 		}
 		if p.src.netns == "" && p.src.node != "" && !slices.Contains(nodesOf(refs), p.src.node) {
 			return nil, fmt.Errorf("%s runs on %s: run the probe there, or leave --probe out", p.src.text, p.src.node)
+		}
+		if p.src.netns == "" && mayEnter() != nil {
+			return nil, fmt.Errorf("the namespaces of this node could not be read: %w", mayEnter())
 		}
 		if p.src.netns == "" {
 			return nil, fmt.Errorf("no namespace on this node has the address %s: run the probe on the sender's node, or leave --probe out", p.src.text)
@@ -98,6 +101,27 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 		p.translate(warn)
 	}
 	return p, nil
+}
+
+// fewNamespaces are read whole without asking whether the flow can cross them: a node with hundreds of pods would take seconds.
+var fewNamespaces = 24
+
+// mayCross reports whether the flow can come into a namespace that is not a node's own: it is the sender's, it has one of the ends' addresses, or
+// nobody knows what the destination leads to.
+func (p *plan) mayCross(n *netstate.Namespace) bool {
+	if p.names.index == nil && p.dst.endpoints == nil && len(p.before.OwnersOf(p.dst.addrs[0])) == 0 {
+		return true
+	}
+	if slices.ContainsFunc(p.refs, func(r netstate.Ref) bool { return r.Name == n.Name && r.Path == p.src.netns }) {
+		return true
+	}
+	ends := slices.Concat(p.src.addrs, p.dst.addrs)
+	for _, e := range p.dst.endpoints {
+		if a, err := netip.ParseAddrPort(e.Addr); err == nil {
+			ends = append(ends, a.Addr())
+		}
+	}
+	return slices.ContainsFunc(ends, func(a netip.Addr) bool { return !a.IsLoopback() && n.IsLocal(a) })
 }
 
 // nodesOf are the nodes whose namespaces are watched.

@@ -40,6 +40,7 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
 	}
 	furnish(root, s)
 	stdinFlag(root)
-	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s), newGuard(s))
+	root.AddCommand(newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s))
+	root.AddCommand(newGuards(s)...)
 	return root
 }

@@ -145,7 +145,7 @@ func runRules(ctx context.Context, s streams, o rulesOptions, srcText, dstText s
 	} else if err := mayReadRules(); err != nil {
 		return err
 	}
-	p, err := makePlan(ctx, &flowOptions{nameOptions: o.nameOptions, proto: o.proto, sport: o.sport, scope: o.scope, offline: len(o.files) > 0}, srcText, dstText, warn)
+	p, err := makePlan(ctx, &flowOptions{nameOptions: o.nameOptions, proto: o.proto, sport: o.sport, scope: o.scope, offline: len(o.files) > 0, whole: true}, srcText, dstText, warn)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,26 @@ func Path(name string) (string, error) {
 	case strings.Contains(name, "/") || name == "." || name == "..":
 		return "", fmt.Errorf("%q is no namespace name: use a name from 'ip netns', an absolute path or pid:N", name)
 	}
-	return filepath.Join(Dir, name), nil
+	return find(Dirs(), name), nil
+}
+
+// Dirs are where names of namespaces are looked for: here, and at the host's first process, which a container sees when it shares the host's
+// processes and has nothing mounted.
+func Dirs() []string { return []string{Dir, "/proc/1/root" + Dir} }
+
+// find is the name in the first of the directories that has it; when none has, it is said to be missing from the first.
+func find(dirs []string, name string) string {
+	for _, d := range dirs {
+		if p := filepath.Join(d, name); exists(p) {
+			return p
+		}
+	}
+	return filepath.Join(dirs[0], name)
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // Inode is the inode number of the namespace at path, which is what the kernel side reports.
@@ -56,11 +75,23 @@ func Inode(path string) (uint32, error) {
 // Self is the path of the calling process's own namespace.
 const Self = "/proc/self/ns/net"
 
-// Do runs f on a thread inside the namespace at path. Sockets that f opens and processes that it starts belong to the namespace.
+// IsOwn reports whether the namespace at path is this process's own.
+func IsOwn(path string) bool {
+	ino, err := Inode(path)
+	own, ownErr := Inode(Self)
+	return err == nil && ownErr == nil && ino == own
+}
+
+// Do runs f on a thread inside the namespace at path; for this process's own, that takes no right to enter any. Sockets that f opens and processes that it starts belong to the namespace.
 func Do(path string, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		if IsOwn(path) { // a goroutine starts on a thread that is at home
+			defer runtime.UnlockOSThread()
+			done <- f()
+			return
+		}
 		back, err := vns.Get()
 		if err != nil {
 			done <- fmt.Errorf("remember the current namespace: %w", err)

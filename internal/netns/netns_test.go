@@ -22,6 +22,21 @@ func TestPath(t *testing.T) {
 	}
 }
 
+// A name is found where it is, here before elsewhere.
+func TestFind(t *testing.T) {
+	here, there := t.TempDir(), t.TempDir()
+	for _, p := range []string{here + "/both", there + "/both", there + "/host"} {
+		if err := os.WriteFile(p, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"both": here + "/both", "host": there + "/host", "gone": here + "/gone"} {
+		if got := find([]string{here, there}, name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}
+
 func TestInodeOfWhatIsNoNamespace(t *testing.T) {
 	for _, p := range []string{"/etc/passwd", "/proc/self/ns", "/nonexistent"} {
 		if _, err := Inode(p); err == nil {
@@ -30,6 +45,21 @@ func TestInodeOfWhatIsNoNamespace(t *testing.T) {
 	}
 	if n, err := Inode(Self); err != nil || n == 0 {
 		t.Errorf("own namespace: %d, %v", n, err)
+	}
+}
+
+// Our own namespace takes no right to enter one.
+func TestOwnNamespaceIsNotEntered(t *testing.T) {
+	var inside uint32
+	if err := Do(Self, func() error {
+		var err error
+		inside, err = Inode("/proc/thread-self/ns/net")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want, err := Inode(Self); err != nil || inside != want {
+		t.Errorf("inside %d, want %d; %v", inside, want, err)
 	}
 }
 
@@ -61,6 +91,15 @@ func TestDo(t *testing.T) {
 		return mine
 	}); !errors.Is(err, mine) {
 		t.Errorf("error %v", err)
+	}
+	var home uint32 // from inside of another namespace too, ours is where this process is at home
+	if err := Do(Dir+"/"+name, func() error {
+		return Do(Self, func() error {
+			home, _ = Inode("/proc/thread-self/ns/net")
+			return mine
+		})
+	}); !errors.Is(err, mine) || home != outside || !IsOwn(Self) || IsOwn(Dir+"/"+name) {
+		t.Errorf("at home in %d (want %d), error %v", home, outside, err)
 	}
 	if after, _ := Inode(Self); inside != want || after != outside {
 		t.Errorf("inside %d (want %d), afterwards %d (want %d)", inside, want, after, outside)

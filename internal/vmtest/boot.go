@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/nettrace-io/nettrace/internal/debian"
 )
 
 // Machine is a kernel with its user space, ready to boot.
@@ -131,10 +133,11 @@ func (m *Machine) Run(ctx context.Context, j Job) error {
 	defer cancel(nil)
 	watchdog := time.AfterFunc(j.Silence, func() { cancel(fmt.Errorf("it said nothing for %v", j.Silence)) })
 	defer watchdog.Stop()
+	// no_timer_check: on a busy machine the kernel misses ticks while it checks its emulated timer, and gives up.
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", append(accelerator(),
 		"-m", strconv.Itoa(j.MiB), "-smp", strconv.Itoa(j.CPUs), "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none", "-nodefaults",
 		"-serial", "stdio", "-serial", "file:"+console, "-kernel", m.vmlinuz, "-initrd", initrd,
-		"-append", "console=ttyS1 panic=-1 rdinit=/init loglevel=4 mitigations=off")...)
+		"-append", "console=ttyS1 panic=-1 rdinit=/init loglevel=4 mitigations=off no_timer_check")...)
 	cmd.Stderr = os.Stderr
 	// The guest ends with this process, whatever ends it. The signal comes when the starting thread ends, so it has to stay.
 	runtime.LockOSThread()
@@ -157,9 +160,9 @@ func (m *Machine) Run(ctx context.Context, j Job) error {
 	b, _ := os.ReadFile(console)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w; its last messages: %s", ErrGuest, context.Cause(ctx), lastLines(string(b), 25))
+		return fmt.Errorf("%w: %w; its last messages: %s", ErrGuest, context.Cause(ctx), debian.LastLines(string(b), 25))
 	case code < 0:
-		return fmt.Errorf("%w (%v); its last messages: %s", ErrGuest, waited, lastLines(string(b), 60))
+		return fmt.Errorf("%w (%v); its last messages: %s", ErrGuest, waited, debian.LastLines(string(b), 60))
 	case code > 0:
 		return &ExitError{code}
 	}

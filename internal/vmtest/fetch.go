@@ -6,27 +6,16 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/nettrace-io/nettrace/internal/debian"
 )
 
-// CacheDir is where kernels and images are kept: $NETTRACE_CACHE, else nettrace in the user's cache directory.
-func CacheDir() (string, error) {
-	if dir := os.Getenv("NETTRACE_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil { // no HOME, as under some service managers
-		dir = "/var/cache"
-	}
-	return filepath.Join(dir, "nettrace"), nil
-}
-
-// keyring proves that the packages are Debian's.
-const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+// CacheDir is where kernels and images are kept.
+func CacheDir() (string, error) { return debian.CacheDir() }
 
 // Fetched is a kernel in the cache.
 type Fetched struct {
@@ -38,8 +27,8 @@ type Fetched struct {
 // Fetch brings the newest kernel of a line into the cache. apt's own lists stay as they are: it gets a directory of its own.
 func Fetch(ctx context.Context, cache string, k Kernel) (*Fetched, error) {
 	dir := filepath.Join(cache, "kernels", k.Line)
-	a := apt{dir: dir}
-	release, err := a.newest(ctx, k)
+	a := &debian.Apt{Dir: dir, Suites: k.Suites, Arch: "amd64", Old: true}
+	release, err := newest(ctx, a, k)
 	if err != nil {
 		if f, ok := cached(dir, k); ok { // offline, with a kernel at hand
 			return f, nil
@@ -54,7 +43,7 @@ func Fetch(ctx context.Context, cache string, k Kernel) (*Fetched, error) {
 	for _, p := range k.Parts {
 		names = append(names, fmt.Sprintf(p, release))
 	}
-	if err := a.unpack(ctx, f.Dir, names); err != nil {
+	if err := a.Unpack(ctx, f.Dir, names); err != nil {
 		return nil, fmt.Errorf("fetch kernel %s: %w", release, err)
 	}
 	return f, nil
@@ -71,48 +60,12 @@ func cached(dir string, k Kernel) (*Fetched, bool) {
 	return &Fetched{Kernel: k, Release: filepath.Base(d), Dir: d}, true
 }
 
-type apt struct{ dir string }
-
-// run runs an apt tool that sees only the line's sources.
-func (a *apt) run(ctx context.Context, dir, tool string, args ...string) (string, error) {
-	all := append([]string{
-		"-q", "-o", "Dir::State::Lists=" + a.dir + "/lists", "-o", "Dir::Etc::SourceList=" + a.dir + "/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
-		"-o", "Dir::Cache=" + a.dir + "/cache", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3", "-o", "APT::Sandbox::User=root",
-		"-o", "Acquire::Check-Valid-Until=false",
-	}, args...)
-	cmd := exec.CommandContext(ctx, tool, all...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", tool, args[0], err, lastLines(string(out), 3))
-	}
-	return string(out), nil
-}
-
-// update reads the index of the given suites.
-func (a *apt) update(ctx context.Context, suites []string) error {
-	for _, d := range []string{"lists/partial", "cache/archives/partial"} {
-		if err := os.MkdirAll(filepath.Join(a.dir, d), 0o755); err != nil {
-			return err
-		}
-	}
-	var list strings.Builder
-	for _, s := range suites {
-		fmt.Fprintf(&list, "deb [arch=amd64 signed-by=%s] %s\n", keyring, s)
-	}
-	if err := os.WriteFile(filepath.Join(a.dir, "sources.list"), []byte(list.String()), 0o644); err != nil {
-		return err
-	}
-	_, err := a.run(ctx, a.dir, "apt-get", "update")
-	return err
-}
-
 // newest asks the archive's index, because point releases vanish from it.
-func (a *apt) newest(ctx context.Context, k Kernel) (string, error) {
-	if err := a.update(ctx, k.Suites); err != nil {
+func newest(ctx context.Context, a *debian.Apt, k Kernel) (string, error) {
+	if err := a.Update(ctx); err != nil {
 		return "", err
 	}
-	out, err := a.run(ctx, a.dir, "apt-cache", "pkgnames", "linux-image-")
+	out, err := a.Run(ctx, a.Dir, "apt-cache", "pkgnames", "linux-image-")
 	if err != nil {
 		return "", err
 	}
@@ -145,35 +98,4 @@ func newer(a, b string) int {
 		}
 	}
 	return len(y) - len(x)
-}
-
-func (a *apt) unpack(ctx context.Context, to string, names []string) error {
-	tmp, err := os.MkdirTemp(a.dir, "unpack-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	if _, err := a.run(ctx, tmp, "apt-get", append([]string{"download"}, names...)...); err != nil {
-		return err
-	}
-	debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
-	if err != nil {
-		return err
-	}
-	root := filepath.Join(tmp, "root")
-	for _, deb := range debs {
-		if out, err := exec.CommandContext(ctx, "dpkg", "-x", deb, root).CombinedOutput(); err != nil {
-			return fmt.Errorf("unpack %s: %w: %s", filepath.Base(deb), err, lastLines(string(out), 1))
-		}
-	}
-	if err := os.WriteFile(filepath.Join(root, "complete"), nil, 0o644); err != nil {
-		return err
-	}
-	_ = os.RemoveAll(to) // of an interrupted run
-	return os.Rename(root, to)
-}
-
-func lastLines(s string, n int) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], " / ")
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/cavaliergopher/cpio"
+
+	"github.com/nettrace-io/nettrace/internal/debian"
 )
 
 //go:embed init.sh
@@ -171,7 +173,7 @@ func writeModules(ctx context.Context, w io.Writer, f *Fetched) error {
 	}
 	if out, err := exec.CommandContext(ctx, "sh", "-c", `find "$1" -name '*.xz' -print0 | xargs -0 -r -n 50 xz -d; find "$1" -name '*.zst' -print0 | xargs -0 -r zstd -q -d --rm; depmod -b "$2" "$3"`,
 		"sh", to, tmp, f.Release).CombinedOutput(); err != nil {
-		return fmt.Errorf("unpack the modules of %s: %w: %s", f.Release, err, lastLines(string(out), 2))
+		return fmt.Errorf("unpack the modules of %s: %w: %s", f.Release, err, debian.LastLines(string(out), 2))
 	}
 	a := newArchive(w)
 	err = filepath.WalkDir(tmp, func(path string, d fs.DirEntry, err error) error {

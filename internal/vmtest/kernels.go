@@ -2,7 +2,11 @@
 
 package vmtest
 
-import "regexp"
+import (
+	"regexp"
+
+	"github.com/nettrace-io/nettrace/internal/debian"
+)
 
 // Kernel is one line of the matrix: the newest package of a Debian suite whose name fits.
 type Kernel struct {
@@ -25,8 +29,8 @@ type Kernel struct {
 }
 
 const (
-	mirror   = "http://deb.debian.org/debian"
-	security = "http://deb.debian.org/debian-security"
+	mirror   = debian.Mirror
+	security = debian.Security
 )
 
 // Kernels is the matrix, oldest first.

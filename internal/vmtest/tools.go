@@ -9,18 +9,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/nettrace-io/nettrace/internal/debian"
 )
 
 // Tool fetches a program of a Debian package into the cache and returns it with the libraries of this machine that it loads, as files of a Job.
 // Nothing is installed.
 func Tool(ctx context.Context, cache, pkg, suite, path string) (map[string]string, error) {
-	a := apt{dir: filepath.Join(cache, "tools", pkg)}
-	to := filepath.Join(a.dir, "unpacked")
+	a := &debian.Apt{Dir: filepath.Join(cache, "tools", pkg), Suites: []string{suite}, Arch: "amd64", Old: true}
+	to := filepath.Join(a.Dir, "unpacked")
 	if _, err := os.Stat(filepath.Join(to, "complete")); err != nil {
-		if err := a.update(ctx, []string{suite}); err != nil {
+		if err := a.Update(ctx); err != nil {
 			return nil, fmt.Errorf("fetch %s: %w", pkg, err)
 		}
-		if err := a.unpack(ctx, to, []string{pkg}); err != nil {
+		if err := a.Unpack(ctx, to, []string{pkg}); err != nil {
 			return nil, fmt.Errorf("fetch %s: %w", pkg, err)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 
 var pointsOnly = flag.Bool("points", false, "ask the kernels for their points and signatures only, not for the lab")
 
-var update = flag.Bool("update", false, "write docs/kernels.md and testdata/btf from what the kernels say")
+var update = flag.Bool("update", false, "write docs/kernels.md, docs/cases.md and testdata/btf from what the kernels say")
 
 // kernelsEnv restricts the run: "6.12,7.x".
 const kernelsEnv = "NETTRACE_KERNELS"
@@ -66,6 +66,9 @@ func TestKernels(t *testing.T) {
 	})
 	if os.Getenv(kernelsEnv) == "" && !t.Failed() {
 		compareFile(t, "../../docs/kernels.md", kernelsTable(all))
+	}
+	if !*pointsOnly && (*update || !t.Failed()) { // what passed is written also when something else did not
+		compareCases(t, all)
 	}
 }
 

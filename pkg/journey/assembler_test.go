@@ -198,6 +198,8 @@ func TestEnds(t *testing.T) {
 		{"an ACK that a later one overtook is no drop", local, []tracer.Event{rx, overtaken}, "device-rx socket = delivered"},
 		{"data with an old timestamp is one", local, []tracer.Event{rx, late}, "device-rx drop = dropped"},
 		{"a closed socket's queue", local, []tracer.Event{rx, drop("QUEUE_PURGE", "skb_queue_purge_reason")}, "device-rx socket = delivered"},
+		{"a drop that is none by its name", local, []tracer.Event{rx, drop("SKB_CONSUMED", "x")}, "device-rx socket = delivered"},
+		{"a drop that is none by its name, on the way", Options{}, []tracer.Event{rx, drop("SKB_CONSUMED", "x")}, "device-rx = open"},
 		{"a drop is a first sight", Options{}, []tracer.Event{drop("NETFILTER_DROP", "nf_hook_slow", "nf_hook_slow", "__ip_local_out")}, "drop = dropped"},
 		{"a queue's purge is not", Options{}, []tracer.Event{drop("QUEUE_PURGE", "x")}, ""},
 		{"left through a device", Options{}, []tracer.Event{ev(1, tracer.PointTX, 2, "eth0", "phys")}, "device-tx = left-node"},
@@ -484,6 +486,12 @@ func TestPingThroughMasquerade(t *testing.T) {
 	end.Reason = ""
 	if !afterlife(&end) {
 		t.Error("a kernel without reasons: the answer's end is a drop")
+	}
+	for _, place := range []string{"skb_queue_purge", "sk_stream_kill_queues"} { // what a closed socket had in its queues
+		end.Location = place
+		if !afterlife(&end) {
+			t.Errorf("%s of a kernel without reasons is a drop", place)
+		}
 	}
 	request := echo(1, tracer.PointDrop, 1, pod, 159)
 	request.Location, request.Reason, request.ICMPType = "icmp_rcv", "NO_SOCKET", 8

@@ -6,6 +6,11 @@ import "github.com/nettrace-io/nettrace/pkg/tracer"
 
 // drop ends the journey by a drop, or by a rejection when this node told the sender; what ends a packet that had arrived is no drop.
 func (f *flight) drop(a *Assembler, e *tracer.Event) {
+	switch e.Reason {
+	case "SKB_CONSUMED", "CONSUMED", "SKB_NOT_DROPPED_YET": // no drop, whoever calls it one
+		f.consume(a, e)
+		return
+	}
 	if f.pend.full == nil && f.noise(e) {
 		f.deliver(a, e, "socket")
 		return

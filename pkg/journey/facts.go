@@ -215,13 +215,17 @@ func hookOf(stack []string, reason, location string) string {
 	return ""
 }
 
-// inNetfilter are the functions that free a packet which a hook's rules dropped (net/netfilter/core.c, nf_tables_core.c).
-var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": true, "nft_do_chain": true}
+// inNetfilter are the functions that free a packet which a hook's rules dropped (net/netfilter/core.c, nf_tables_core.c), also after a program
+// outside of the kernel had let it go on (nf_queue.c; since 6.11 nfnetlink_queue.c).
+var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": true, "nft_do_chain": true, "nf_reinject": true, "nfqnl_reinject": true}
 
 // afterlife are frees through kfree_skb of what had arrived, whatever the packet: a raw socket's copy of a ping's answer, what a closed
 // socket had in its queues. Reasons by name, because numbers move.
 func afterlife(e *tracer.Event) bool {
-	return ((e.Reason == "NO_SOCKET" || e.Reason == "" || e.Reason == "NOT_SPECIFIED") && echoed(e)) || e.Reason == "QUEUE_PURGE" || (e.Reason == "" && e.Location == "sk_stream_kill_queues")
+	if e.Reason == "QUEUE_PURGE" || (e.Reason == "" && (e.Location == "sk_stream_kill_queues" || e.Location == "skb_queue_purge")) {
+		return true
+	}
+	return (e.Reason == "NO_SOCKET" || e.Reason == "" || e.Reason == "NOT_SPECIFIED") && echoed(e)
 }
 
 // echoed is the place where a ping's answer ends behind the raw sockets, which have their copies: icmp_rcv or ping_rcv itself frees what no

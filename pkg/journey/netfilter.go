@@ -4,7 +4,9 @@ package journey
 
 import (
 	"slices"
+	"strings"
 
+	"github.com/nettrace-io/nettrace/pkg/ruletrace"
 	"github.com/nettrace-io/nettrace/pkg/tracer"
 )
 
@@ -65,7 +67,7 @@ func (f *flight) table(a *Assembler, e *tracer.Event) {
 	}
 	f.pend.rules.enter(e, name)
 	const most = 32
-	if name != "" && len(h.Tables) < most && !slices.Contains(h.Tables, name) {
+	if name != "" && !strings.HasPrefix(name, ruletrace.TablePrefix) && len(h.Tables) < most && !slices.Contains(h.Tables, name) {
 		h.Tables = append(h.Tables, name)
 	}
 }

@@ -22,3 +22,6 @@ func (j *Journey) DropHop() int {
 	}
 	return -1
 }
+
+// IsPolicy says that no rule but a chain's policy decided. A rule that the snapshot does not have has a handle and no number.
+func (r *Rule) IsPolicy() bool { return r.Number == 0 && r.Handle == 0 }

@@ -38,8 +38,14 @@ func (l *Lab) program(space, command string) error {
 			dev, attach = strings.TrimPrefix(command, tcDrop), attachTC
 		case strings.HasPrefix(command, xdpDrop):
 			dev, attach = strings.TrimPrefix(command, xdpDrop), attachXDP
+		case strings.HasPrefix(command, rival):
+			c, err := newRival(strings.TrimPrefix(command, rival))
+			if err == nil {
+				l.keep(c)
+			}
+			return err
 		default:
-			return fmt.Errorf("%q is neither %q nor %q with a device", command, strings.TrimSpace(tcDrop), strings.TrimSpace(xdpDrop))
+			return fmt.Errorf("%q is none of %q and %q with a device, and %q with a queue and an address", command, strings.TrimSpace(tcDrop), strings.TrimSpace(xdpDrop), strings.TrimSpace(rival))
 		}
 		link, err := netlink.LinkByName(strings.TrimSpace(dev))
 		if err != nil {

@@ -259,3 +259,37 @@ func FuzzMerge(f *testing.F) {
 		}
 	})
 }
+
+// Live, a packet that came from a watched node is waited for longer than one that is lost: that it came says that it was sent.
+func TestLiveWaitsForASlowSender(t *testing.T) {
+	w := newWorld(2)
+	w.send(w.tcp(journey.Request, "SYN", 1, 60))
+	w.b.out[0].Hops[0].Outer.Src = w.a.under
+	aLines := strings.SplitAfter(strings.TrimSpace(string(w.lines(t, w.a)))+"\n", "\n")
+	bLines := strings.SplitAfter(strings.TrimSpace(string(w.lines(t, w.b)))+"\n", "\n")
+	ar, aw := io.Pipe()
+	br, bw := io.Pipe()
+	c := &told{}
+	hold := 200 * time.Millisecond
+	done := make(chan error, 1)
+	go func() {
+		_, err := Run(context.Background(), []Source{{"a", ar}, {"b", br}}, c, Options{Live: true, Hold: hold})
+		done <- err
+	}()
+	put := func(w *io.PipeWriter, lines []string) {
+		for _, l := range lines {
+			if _, err := io.WriteString(w, l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put(aw, aLines[:1])
+	put(bw, bLines[:2])
+	<-time.After(2 * hold) // longer than a departure waits, shorter than an arrival does
+	put(aw, aLines[1:])
+	put(bw, bLines[2:])
+	_, _ = aw.Close(), bw.Close()
+	if err := <-done; err != nil || len(c.journeys) != 1 || c.journeys[0].End != journey.Delivered || c.journeys[0].Hops[0].Node != "node1" {
+		t.Errorf("%v, %d journeys: %+v", err, len(c.journeys), c.journeys[0])
+	}
+}

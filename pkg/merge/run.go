@@ -28,7 +28,7 @@ type Source struct {
 // Options are the settings of Run.
 type Options struct {
 	// Live means that the sources are read as they are written, and that the journeys are told while they come. A packet that left a node waits
-	// up to Hold for its sight on another. A source that ends without a first record is said and left out. When the record that a node
+	// up to Hold for its sight on another, and one that came from a watched node five times as long for having been sent. A source that ends without a first record is said and left out. When the record that a node
 	// started was read before another's, that node is known to have watched first, whatever the clocks say: start the node that probes last,
 	// and end the others after its verdict.
 	Live bool

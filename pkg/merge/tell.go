@@ -4,6 +4,7 @@ package merge
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/nettrace-io/nettrace/pkg/render"
@@ -69,7 +70,11 @@ func (m *merger) settled(c *chain) bool {
 			newest = t
 		}
 	}
-	return time.Since(newest) >= m.opt.Hold || (len(c.parts) > 1 && !c.tail().departed())
+	patience := m.opt.Hold
+	if c.head().entered() && m.sentByOther(c.head()) { // it was sent by a node that is watched, and that one has not told it yet: it is slow
+		patience *= slowSender
+	}
+	return time.Since(newest) >= patience
 }
 
 // tell writes a way with the drops on it.
@@ -96,4 +101,16 @@ func (m *merger) drop(s *stream, d *render.Drop, id int, cs *clocks) error {
 		out.Time = utc(cs.at(s, t.UnixNano())).Format(time.RFC3339Nano)
 	}
 	return m.out.Drop(out)
+}
+
+// slowSender is how many times longer than Hold the first half of a way is waited for: that a packet arrived says that it was sent.
+const slowSender = 5
+
+// sentByOther reports whether a packet came in a tunnel from another watched node, or from an end of the flow that is there.
+func (m *merger) sentByOther(p *part) bool {
+	from := p.j.Packet.Src
+	if o := p.j.Hops[0].Outer; o != nil {
+		from = o.Src
+	}
+	return slices.ContainsFunc(m.all, func(s *stream) bool { return s != p.s && !s.done && s.owns(from.Unmap()) })
 }

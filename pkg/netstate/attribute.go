@@ -12,9 +12,9 @@ import (
 )
 
 // Attribute finds the rules behind a journey's drops and translations in the snapshot and puts them into its hops: the one that the kernel was
-// seen to run where points told, else inferred: the rules are evaluated over the packet as it was at the hook. A nil snapshot changes
-// nothing.
-func Attribute(s *Snapshot, j *journey.Journey) {
+// seen to run where points or its own trace told, else inferred: the rules are evaluated over the packet as it was at the hook. A nil snapshot
+// changes nothing.
+func Attribute(s *Snapshot, traced *Traced, j *journey.Journey) {
 	marks := map[uint32]uint32{}
 	for i := range j.Hops {
 		h := &j.Hops[i]
@@ -24,23 +24,34 @@ func Attribute(s *Snapshot, j *journey.Journey) {
 		}
 		switch {
 		case h.Stage == journey.StageDrop && h.Hook != "":
-			dropRule(n, j, i)
+			dropRule(n, traced, j, i)
 		case h.Stage == journey.StageIPVS:
 			ipvsRule(n, j, i)
 		case h.Stage == journey.StageNAT && !h.NAT.Undo:
-			natRule(n, j, i, marks)
+			natRule(n, traced, j, i, marks)
 		}
 	}
 }
 
-// decide fills in the rule that the kernel was seen to run, else the one that fits best.
-func decide(n *Namespace, h *journey.Hop, verdicts []string, fit []ruleset.Found, v6 bool) {
-	if f, ok := ranAt(n, h, verdicts, fit, v6); ok {
-		fill(h, []ruleset.Found{f})
-		h.Rule.Certainty = exact
+// decide fills in the rule that the kernel was seen to run at hop i, else the one that its trace names, else the one that fits best.
+func decide(n *Namespace, traced *Traced, j *journey.Journey, i int, verdicts []string, fit []ruleset.Found, v6 bool) {
+	h := &j.Hops[i]
+	f, ok := ranAt(n, h, verdicts, fit, v6)
+	if !ok {
+		f, ok = traced.at(j, i, verdicts)
+		for k := range fit { // with the path to it
+			if ok && sameRule(&f, &fit[k]) {
+				f = fit[k]
+				break
+			}
+		}
+	}
+	if !ok {
+		fill(h, fit)
 		return
 	}
-	fill(h, fit)
+	fill(h, []ruleset.Found{f})
+	h.Rule.Certainty = exact
 }
 
 // dropRules lists the rules that fit a drop. A REJECT with a TCP reset drops without an ICMP error by which it could be told from a DROP.
@@ -72,16 +83,22 @@ func fill(h *journey.Hop, found []ruleset.Found) {
 }
 
 // dropRule finds the rule of a drop. IPVS drops what it has no real server for, in the hooks of iptables.
-func dropRule(n *Namespace, j *journey.Journey, i int) {
+func dropRule(n *Namespace, traced *Traced, j *journey.Journey, i int) {
 	h := &j.Hops[i]
 	if s := scheduled(j, i); s != nil {
 		h.Rule = s
 		return
 	}
 	q := dropQuestion(n, j, i)
-	decide(n, h, dropTargets, dropRules(n, q), q.Packet.Dst.Is6())
+	decide(n, traced, j, i, dropTargets, dropRules(n, q), q.Packet.Dst.Is6())
 	if h.Rule == nil {
 		h.Rule = refusedByIPVS(n, h, &q)
+	}
+	if h.Rule != nil && h.Rule.Certainty == exact && h.Rule.Backend != "ipvs" && h.Rule.Verdict == "REJECT" { // also where the error itself was not seen
+		h.Verdict = "reject"
+		if j.End == journey.Dropped {
+			j.End, j.EndWhy = journey.Rejected, "reject"
+		}
 	}
 }
 
@@ -167,7 +184,7 @@ func devices(j *journey.Journey, i int) (in, out, physIn string) {
 // natRule finds the rule of a translation. A destination is translated before routing, or on output when the packet starts here; a source
 // after routing. marks is what the rules before, by namespace, are found to have set: a rule that masquerades what is marked, as kube-proxy's
 // does, clears the mark before the hop is seen.
-func natRule(n *Namespace, j *journey.Journey, i int, marks map[uint32]uint32) {
+func natRule(n *Namespace, traced *Traced, j *journey.Journey, i int, marks map[uint32]uint32) {
 	h := &j.Hops[i]
 	before := i - 1
 	p := packetAt(n, j, i)
@@ -185,7 +202,7 @@ func natRule(n *Namespace, j *journey.Journey, i int, marks map[uint32]uint32) {
 		if mark, ok := marks[h.NetNS]; ok {
 			q.Packet.Mark = mark
 		}
-		decide(n, h, snatTargets, ruleset.Find(n.Rulesets, q), p.Dst.Is6())
+		decide(n, traced, j, i, snatTargets, ruleset.Find(n.Rulesets, q), p.Dst.Is6())
 		if h.Rule != nil && h.Rule.Verdict == "MASQUERADE" {
 			h.NAT.Type = "masquerade"
 		}
@@ -203,7 +220,7 @@ func natRule(n *Namespace, j *journey.Journey, i int, marks map[uint32]uint32) {
 	if len(found) > 0 {
 		marks[h.NetNS] = found[0].Mark
 	}
-	decide(n, h, dnatTargets, found, p.Dst.Is6())
+	decide(n, traced, j, i, dnatTargets, found, p.Dst.Is6())
 	if h.Rule == nil {
 		h.Rule = translatedByIPVS(n, h, &p)
 	}

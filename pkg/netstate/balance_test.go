@@ -113,7 +113,7 @@ func TestAttributeIPVS(t *testing.T) {
 		{"what is no address", toward("10.96.0.80:80", seen("masquerading", "x", "y"), dnat("x", "y")), []string{"", ""}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			Attribute(balancing(t), tc.j)
+			Attribute(balancing(t), nil, tc.j)
 			for i, want := range tc.want {
 				got := ""
 				if r := tc.j.Hops[i+1].Rule; r != nil {
@@ -148,14 +148,14 @@ COMMIT
 	}
 	s.Namespaces[0].IPSets = sets
 	j := toward("10.96.0.80:80", dnat("10.96.0.80:80", "10.244.2.20:8080"))
-	Attribute(s, j)
+	Attribute(s, nil, j)
 	if r := j.Hops[1].Rule; r == nil || r.Backend != "iptables-legacy" || r.Number != 1 {
 		t.Errorf("%+v", r)
 	}
 	refused := journey.Hop{Stage: journey.StageDrop, Location: "nf_hook_slow", Hook: "INPUT", Verdict: "reject", Reason: "NETFILTER_DROP"}
 	for dst, backend := range map[string]string{"10.96.0.80:80": "", "10.96.0.80:81": "iptables-legacy", "10.96.0.82:80": "iptables-legacy"} {
 		j = toward(dst, refused)
-		Attribute(s, j)
+		Attribute(s, nil, j)
 		got := ""
 		if r := j.Hops[1].Rule; r != nil {
 			got = r.Backend
@@ -172,19 +172,7 @@ COMMIT
 // Topology: a namespace with sets, and in turn without and with a rule that asks for one. Action: read it. Expectation: sets are read when a rule
 // needs them.
 func TestReadSets(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces")
-	}
-	const name = "netstate-sets"
-	if err := netns.Create(name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Delete(name); err != nil {
-			t.Error(err)
-		}
-	})
-	path := netns.Dir + "/" + name
+	path := spaces(t, "netstate-sets", 1)[0].Path
 	run := func(stdin, tool string, args ...string) error {
 		return netns.Do(path, func() error {
 			cmd := exec.Command(tool, args...)
@@ -195,7 +183,7 @@ func TestReadSets(t *testing.T) {
 	if err := run("create s hash:ip,port comment counters\nadd s 10.0.0.1,tcp:80 comment \"a b\"\ncreate empty list:set\n", "ipset", "restore"); err != nil {
 		t.Skipf("needs the kernel module ip_set_hash_ipport, which this kernel does not have, or ipset: %v", err)
 	}
-	read := func() *Namespace { return &Read(context.Background(), []Ref{{Path: path, Name: name}}).Namespaces[0] }
+	read := func() *Namespace { return &Read(context.Background(), []Ref{{Path: path, Name: "x"}}).Namespaces[0] }
 	if n := read(); n.IPSets != nil || n.IPVS != nil || len(n.Unread) > 0 {
 		t.Errorf("without a rule: %+v %+v %q", n.IPSets, n.IPVS, n.Unread)
 	}

@@ -32,6 +32,7 @@ func (r *reader) counters() {
 	r.n.Counters = map[string]uint64{}
 	for name, parse := range map[string]func([]byte, map[string]uint64){
 		"snmp": parsePairs, "netstat": parsePairs, "sockstat": parseSockstat, "stat/nf_conntrack": parseConntrack,
+		"softnet_stat": parseSoftnet,
 	} {
 		b, err := readCounterFile("/proc/thread-self/net/" + name)
 		switch {
@@ -106,6 +107,20 @@ func parseConntrack(b []byte, into map[string]uint64) {
 					into["Conntrack."+names[i]] += v
 				}
 			}
+		}
+	}
+}
+
+// parseSoftnet adds up the second column of /proc/net/softnet_stat, hexadecimal, a line for each CPU: packets that its backlog had no room for
+// (net/core/net-procfs.c). They are the whole kernel's, whatever the namespace.
+func parseSoftnet(b []byte, into map[string]uint64) {
+	for line := range lines(b) {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		if v, err := strconv.ParseUint(f[1], 16, 64); err == nil {
+			into["Softnet.dropped"] += v
 		}
 	}
 }

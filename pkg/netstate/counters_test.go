@@ -5,7 +5,6 @@ package netstate
 import (
 	"context"
 	"maps"
-	"os"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -30,6 +29,8 @@ func TestCounterFiles(t *testing.T) {
 		{"conntrack of two CPUs", parseConntrack, "entries  invalid insert_failed drop early_drop\n00000001 0000000a 00000002 00000000 00000000\n00000001 00000001 00000001 00000003 00000000\n",
 			map[string]uint64{"Conntrack.invalid": 11, "Conntrack.insert_failed": 3, "Conntrack.drop": 3, "Conntrack.early_drop": 0}},
 		{"conntrack cut off", parseConntrack, "entries drop\n0000\n", map[string]uint64{}},
+		{"backlogs of two CPUs", parseSoftnet, "0000abcd 00000002 00000000\n00000001 0000000f 00000000\n", map[string]uint64{"Softnet.dropped": 17}},
+		{"backlogs cut off", parseSoftnet, "0000abcd\n0000 x\n", map[string]uint64{}},
 		{"nothing", parsePairs, "", map[string]uint64{}},
 	} {
 		got := map[string]uint64{}
@@ -46,10 +47,10 @@ func FuzzCounters(f *testing.F) {
 	f.Add([]byte("TCP: inuse 1 tw\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		into := map[string]uint64{}
-		for _, parse := range []func([]byte, map[string]uint64){parsePairs, parseSockstat, parseConntrack} {
+		for _, parse := range []func([]byte, map[string]uint64){parsePairs, parseSockstat, parseConntrack, parseSoftnet} {
 			parse(b, into)
 		}
-		if len(into) > len(counterNames)+7 {
+		if len(into) > len(counterNames)+8 {
 			t.Errorf("%d counters of which nobody asked: %v", len(into), into)
 		}
 	})
@@ -82,19 +83,7 @@ func TestDelta(t *testing.T) {
 
 // Topology: a namespace with a device that has a queueing discipline. Action: read it. Expectation: its kind, and the counters of the namespace.
 func TestReadCounters(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces")
-	}
-	const name = "netstate-count"
-	if err := netns.Create(name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Delete(name); err != nil {
-			t.Error(err)
-		}
-	})
-	path := netns.Dir + "/" + name
+	path := spaces(t, "netstate-count", 1)[0].Path
 	if err := netns.Do(path, func() error {
 		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}); err != nil {
 			return err
@@ -116,6 +105,9 @@ func TestReadCounters(t *testing.T) {
 		if v, ok := n.Counters[c]; !ok || v != 0 {
 			t.Errorf("%s is %d (there: %v) in a new namespace", c, v, ok)
 		}
+	}
+	if _, ok := n.Counters["Softnet.dropped"]; !ok {
+		t.Error("the backlogs of the CPUs are not counted")
 	}
 	if n.Sysctls["net.ipv4.ip_local_port_range"] == "" {
 		t.Errorf("sysctls: %v", n.Sysctls)

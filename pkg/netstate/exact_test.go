@@ -52,7 +52,7 @@ func TestExactRules(t *testing.T) {
 		{"a comment of a rule that does not fit", dropAt80("reject", 443, comment(3500)), 0, ""},
 	} {
 		n := placed()
-		Attribute(&Snapshot{Namespaces: []Namespace{*n}}, tc.j)
+		Attribute(&Snapshot{Namespaces: []Namespace{*n}}, nil, tc.j)
 		r := tc.j.Hops[0].Rule
 		if tc.want == 0 && r == nil {
 			continue
@@ -64,7 +64,7 @@ func TestExactRules(t *testing.T) {
 	n := placed()
 	n.Rulesets[0].Tables[0].Chains[0].Rules = n.Rulesets[0].Tables[0].Chains[0].Rules[2:]
 	j := dropAt80("drop", 443, comment(3500))
-	Attribute(&Snapshot{Namespaces: []Namespace{*n}}, j)
+	Attribute(&Snapshot{Namespaces: []Namespace{*n}}, nil, j)
 	if r := j.Hops[0].Rule; r == nil || r.Number != 3 || r.Certainty != exact || r.Alternatives != 0 {
 		t.Errorf("a comment of the rule that is sure: %+v", r)
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
+	"github.com/nettrace-io/nettrace/pkg/ruletrace"
 )
 
 // What follows runs on a thread inside the namespace: /proc/sys/net and /proc/thread-self/net follow the thread.
@@ -27,7 +28,7 @@ import (
 var sysctlNames = []string{
 	"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.*.rp_filter", "net.ipv4.conf.*.forwarding",
 	"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max",
-	"net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_max_syn_backlog",
+	"net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.vs.conn_reuse_mode", "net.ipv4.vs.conntrack",
 }
 
 func (r *reader) sysctls() {
@@ -91,9 +92,7 @@ func (r *reader) sockets() {
 		{"tcp", unix.AF_INET, unix.IPPROTO_TCP, stateListen}, {"tcp", unix.AF_INET6, unix.IPPROTO_TCP, stateListen},
 		{"udp", unix.AF_INET, unix.IPPROTO_UDP, stateClose}, {"udp", unix.AF_INET6, unix.IPPROTO_UDP, stateClose},
 	} {
-		req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-		req.AddData(&diagRequest{q.family, q.proto, 1 << q.state})
-		msgs, err := req.Execute(unix.NETLINK_INET_DIAG, 0)
+		msgs, err := socketsIn(q.family, q.proto, q.state)
 		if err != nil {
 			r.unread("sockets", err)
 			continue
@@ -104,6 +103,13 @@ func (r *reader) sockets() {
 			}
 		}
 	}
+}
+
+// socketsIn are the sockets in one state, of the namespace of the calling thread: others the kernel does not send.
+func socketsIn(family, proto uint8, state int) ([][]byte, error) {
+	req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+	req.AddData(&diagRequest{family, proto, 1 << state})
+	return req.Execute(unix.NETLINK_INET_DIAG, 0)
 }
 
 // parseSocket reads struct inet_diag_msg: family, state, timer, retrans, then inet_diag_sockid with big-endian ports and addresses.
@@ -153,6 +159,9 @@ func (r *reader) nftables(ctx context.Context) {
 		return
 	}
 	n, warnings, err := ruleset.ParseNFT(&out.Buffer, func(family, table string) bool {
+		if strings.HasPrefix(table, ruletrace.TablePrefix) { // nettrace's own, which decides nothing
+			return true
+		}
 		for _, s := range r.n.Rulesets {
 			if s.Backend == "iptables-nft" && s.Family == family && slices.ContainsFunc(s.Tables, func(t ruleset.Table) bool { return t.Name == table }) {
 				return true
@@ -176,9 +185,11 @@ func (r *reader) nftables(ctx context.Context) {
 	}
 }
 
-// nftPresent: the module is loaded, or the kernel has no modules and so has what it has.
-func nftPresent() bool {
-	if _, err := os.Stat("/sys/module/nf_tables"); err == nil {
+func nftPresent() bool { return loaded("nf_tables") }
+
+// loaded: the module is there, or the kernel has no modules and so has what it has.
+func loaded(module string) bool {
+	if _, err := os.Stat("/sys/module/" + module); err == nil {
 		return true
 	}
 	_, err := os.Stat("/proc/modules")

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"net"
 	"net/netip"
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -166,7 +165,7 @@ COMMIT
 		return journey.Hop{NetNS: 1, Stage: journey.StageDrop, Location: location, Hook: hook, CT: &journey.CT{State: "NEW"}}
 	}
 	j := journey.Journey{Packet: packet, Hops: hops(drop("nf_hook_slow", "FORWARD"))}
-	Attribute(s, &j)
+	Attribute(s, nil, &j)
 	if r := j.Hops[3].Rule; r == nil || r.Chain != "KUBE-SVC-X" || r.Number != 1 || j.Hops[3].Ref.String() != "svc/shop/web:http" || r.Certainty != "inferred" {
 		t.Errorf("translation: %+v %v", r, j.Hops[3].Ref)
 	}
@@ -174,25 +173,25 @@ COMMIT
 		t.Errorf("drop: %+v", r)
 	}
 	j = journey.Journey{Packet: packet, Hops: hops(drop("nft_do_chain", "FORWARD"))}
-	Attribute(s, &j)
+	Attribute(s, nil, &j)
 	if r := j.Hops[5].Rule; r == nil || r.Backend != "iptables-nft" || r.Number != 0 || r.Verdict != "DROP" {
 		t.Errorf("drop by nft: %+v", r)
 	}
 	outer := drop("nf_hook_slow", "INPUT")
 	outer.Outer = &journey.Tuple{Src: ip("192.168.50.2"), Sport: 5, Dst: ip("192.168.50.1"), Dport: 8472}
 	j = journey.Journey{Packet: packet, Hops: []journey.Hop{{NetNS: 1, Stage: journey.StageDeviceRx, Dev: "eth0", Outer: outer.Outer}, outer}}
-	Attribute(s, &j)
+	Attribute(s, nil, &j)
 	if r := j.Hops[1].Rule; r == nil || r.Chain != "INPUT" || r.Number != 1 {
 		t.Errorf("the tunnel's packet: %+v", r)
 	}
 	source := journey.Hop{NetNS: 1, Stage: journey.StageNAT, NAT: &journey.NAT{Type: "snat", From: "10.244.1.10:4", To: "192.168.50.1:9"}, Tuple: &journey.Tuple{Src: ip("192.168.50.1"), Sport: 9, Dst: ip("8.8.8.8"), Dport: 53}}
 	j = journey.Journey{Packet: packet, Hops: []journey.Hop{{NetNS: 1, Stage: journey.StageRoute, Route: &journey.Route{OIF: "eth0"}}, source}}
-	Attribute(s, &j)
+	Attribute(s, nil, &j)
 	if j.Hops[1].NAT.Type != "masquerade" {
 		t.Errorf("masquerade: %+v", j.Hops[1].NAT)
 	}
 	j = journey.Journey{Packet: packet, Hops: hops(drop("nf_hook_slow", "FORWARD"))}
-	Attribute(nil, &j)
+	Attribute(nil, nil, &j)
 	if j.Hops[5].Rule != nil {
 		t.Error("a rule out of nothing")
 	}
@@ -246,19 +245,7 @@ func TestLimitedOutput(t *testing.T) {
 // Topology: a namespace with a bridge, a port on it, a VXLAN device, routes, a listener and a rule. Action: read it. Expectation: all of it is
 // there, and reading changed nothing.
 func TestReadARealNamespace(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces")
-	}
-	const name = "netstate-test"
-	if err := netns.Create(name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Delete(name); err != nil {
-			t.Error(err)
-		}
-	})
-	path := netns.Dir + "/" + name
+	path := spaces(t, "netstate-test", 1)[0].Path
 	furnish(t, path)
 	var ln net.Listener
 	if err := netns.Do(path, func() (err error) {
@@ -306,7 +293,7 @@ func TestReadARealNamespace(t *testing.T) {
 	}
 	found := false
 	for _, r := range Discover() {
-		found = found || r.Name == name
+		found = found || r.Path == path
 	}
 	if !found {
 		t.Error("Discover does not find a named namespace")

@@ -43,7 +43,7 @@ func nameSockets(proc string, s *Snapshot) {
 	for _, pid := range pids {
 		dir := filepath.Join(proc, strconv.Itoa(pid))
 		if link, err := os.Readlink(filepath.Join(dir, "ns/net")); err == nil && namespaces[bracketed(link, "net:")] {
-			left = nameFrom(dir, wanted, left)
+			left = nameFrom(dir, wanted, left, &why)
 		} else {
 			others = append(others, dir)
 		}
@@ -53,9 +53,9 @@ func nameSockets(proc string, s *Snapshot) {
 			break
 		}
 		if _, err := os.Readlink(filepath.Join(dir, "ns/net")); errors.Is(err, fs.ErrPermission) {
-			why = "no permission to look at all processes"
+			why = denied
 		}
-		left = nameFrom(dir, wanted, left)
+		left = nameFrom(dir, wanted, left, &why)
 	}
 	if left <= 0 {
 		why = "the processes have too many files open"
@@ -72,9 +72,15 @@ func nameSockets(proc string, s *Snapshot) {
 	}
 }
 
-// nameFrom looks through one process's descriptors, takes from wanted what it has named, and returns how many more may be looked at.
-func nameFrom(dir string, wanted map[uint32][]*Socket, left int) int {
+const denied = "no permission to look at all processes"
+
+// nameFrom looks through one process's descriptors, takes from wanted what it has named, and returns how many more may be looked at. A process
+// that keeps them to itself is told in why.
+func nameFrom(dir string, wanted map[uint32][]*Socket, left int, why *string) int {
 	d, err := os.Open(filepath.Join(dir, "fd"))
+	if errors.Is(err, fs.ErrPermission) {
+		*why = denied
+	}
 	if err != nil {
 		return left
 	}

@@ -36,23 +36,71 @@ const parallel = 4
 
 // Read takes a snapshot of the namespaces. A namespace that cannot be read is there with the reason in Unread.
 func Read(ctx context.Context, refs []Ref) *Snapshot {
-	s := &Snapshot{Namespaces: make([]Namespace, len(refs))}
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) == nil {
-		s.TimeNS = uint64(ts.Nano())
+	return ReadSome(ctx, refs, func(*Namespace) bool { return true })
+}
+
+// ReadSome takes a snapshot of which only some namespaces are whole; of the others it has devices and addresses (LinksOnly). whole is asked when
+// those are known.
+func ReadSome(ctx context.Context, refs []Ref, whole func(*Namespace) bool) *Snapshot {
+	s := &Snapshot{Namespaces: make([]Namespace, len(refs)), TimeNS: monotonic()}
+	each(refs, func(i int) { s.Namespaces[i] = readNamespace(ctx, refs[i], whole) })
+	nameSockets("/proc", s)
+	return s
+}
+
+// Complete reads the rest of those namespaces of a snapshot of these refs that have only devices and addresses and are wanted.
+func (s *Snapshot) Complete(ctx context.Context, refs []Ref, wanted func(*Namespace) bool) {
+	more := &Snapshot{Namespaces: make([]Namespace, len(refs))}
+	each(refs, func(i int) {
+		if i < len(s.Namespaces) && s.Namespaces[i].LinksOnly && wanted(&s.Namespaces[i]) {
+			more.Namespaces[i] = readNamespace(ctx, refs[i], func(*Namespace) bool { return true })
+		}
+	})
+	nameSockets("/proc", more)
+	for i := range more.Namespaces {
+		if more.Namespaces[i].Name != "" {
+			s.Namespaces[i] = more.Namespaces[i]
+		}
 	}
+}
+
+// ReadAgain takes a snapshot after a run: of the namespaces that are wanted everything is read anew, the others stay as they were, without their
+// counters: those would claim that nothing has grown since. The conntrack entries of the packets that are asked for are looked up.
+func (s *Snapshot) ReadAgain(ctx context.Context, refs []Ref, wanted func(*Namespace) bool, asked ...Asked) *Snapshot {
+	out := &Snapshot{Namespaces: make([]Namespace, len(refs)), TimeNS: monotonic()}
+	each(refs, func(i int) {
+		if s != nil && i < len(s.Namespaces) && s.Namespaces[i].Name == refs[i].Name && !wanted(&s.Namespaces[i]) {
+			n := s.Namespaces[i]
+			n.Counters, n.Unread, n.Older = nil, nil, true
+			out.Namespaces[i] = n
+			return
+		}
+		out.Namespaces[i] = readNamespace(ctx, refs[i], func(*Namespace) bool { return true }, asked...)
+	})
+	nameSockets("/proc", out)
+	return out
+}
+
+func monotonic() uint64 {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) != nil {
+		return 0
+	}
+	return uint64(ts.Nano())
+}
+
+// each runs f for every namespace, a few at a time.
+func each(refs []Ref, f func(i int)) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, parallel)
-	for i, r := range refs {
+	for i := range refs {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			s.Namespaces[i] = readNamespace(ctx, r)
+			f(i)
 		})
 	}
 	wg.Wait()
-	nameSockets("/proc", s)
-	return s
 }
 
 // reader collects one namespace.
@@ -67,7 +115,7 @@ func (r *reader) unread(what string, err error) {
 	}
 }
 
-func readNamespace(ctx context.Context, ref Ref) Namespace {
+func readNamespace(ctx context.Context, ref Ref, whole func(*Namespace) bool, asked ...Asked) Namespace {
 	n := Namespace{Name: ref.Name, Node: ref.Node, Host: ref.Host, PodUID: ref.PodUID}
 	ino, err := netns.Inode(ref.Path)
 	if err != nil {
@@ -82,7 +130,7 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 		return n
 	}
 	defer fd.Close()
-	nl, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
+	nl, err := handleAt(ref.Path, fd)
 	if err != nil {
 		r.unread("the namespace's network", err)
 		return n
@@ -90,12 +138,19 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 	defer nl.Close()
 	r.nl = nl
 	r.links()
+	if !whole(&n) {
+		n.LinksOnly = true
+		return n
+	}
 	r.qdiscs()
+	r.filters()
 	r.routes()
 	r.neighbours()
 	r.unread("sysctls, sockets and counters", netns.Do(ref.Path, func() error {
 		r.sysctls()
 		r.sockets()
+		r.tcx()
+		r.tracked(asked)
 		r.counters()
 		r.rulesets(ctx)
 		r.ipsets(ctx)
@@ -103,6 +158,14 @@ func readNamespace(ctx context.Context, ref Ref) Namespace {
 		return nil
 	}))
 	return n
+}
+
+// handleAt opens netlink in a namespace; for our own, that takes no right to enter any.
+func handleAt(path string, fd vns.NsHandle) (*netlink.Handle, error) {
+	if netns.IsOwn(path) {
+		return netlink.NewHandle(unix.NETLINK_ROUTE)
+	}
+	return netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
 }
 
 // ReadLinks reads only the devices of the namespaces and their addresses, for those who need no more than names.
@@ -130,7 +193,7 @@ func (r *reader) linksAt(path string) error {
 		return err
 	}
 	defer fd.Close()
-	if r.nl, err = netlink.NewHandleAt(fd, unix.NETLINK_ROUTE); err != nil {
+	if r.nl, err = handleAt(path, fd); err != nil {
 		return err
 	}
 	defer r.nl.Close()
@@ -151,10 +214,12 @@ func Discover() []Ref {
 		out = append(out, Ref{Path: path, Name: name, Host: host})
 	}
 	add(netns.Self, "host", true)
-	named, _ := filepath.Glob(filepath.Join(netns.Dir, "*"))
-	sort.Strings(named)
-	for _, p := range named {
-		add(p, filepath.Base(p), false)
+	for _, dir := range netns.Dirs() {
+		named, _ := filepath.Glob(filepath.Join(dir, "*"))
+		sort.Strings(named)
+		for _, p := range named {
+			add(p, filepath.Base(p), false)
+		}
 	}
 	for _, pid := range processesIn("/proc") {
 		add(fmt.Sprintf("/proc/%d/ns/net", pid), fmt.Sprintf("pid:%d", pid), false)

@@ -30,12 +30,17 @@ type Namespace struct {
 	Sockets []Socket          `json:"sockets,omitempty"` // listening TCP, bound UDP
 	Sysctls map[string]string `json:"sysctls,omitempty"` // "net.ipv4.ip_forward": "1"
 	// Counters are of the whole namespace since it was made, by nstat's names: "TcpExt.ListenOverflows". See Delta.
-	Counters  map[string]uint64 `json:"counters,omitempty"`
+	Counters map[string]uint64 `json:"counters,omitempty"`
+	// Tracked are the conntrack entries of the packets that were asked for, after a run.
+	Tracked   []Tracked         `json:"tracked,omitempty"`
 	Rulesets  []ruleset.Ruleset `json:"rulesets,omitempty"`
 	IPSets    *ruleset.IPSets   `json:"ipsets,omitempty"` // when iptables rules ask for any
 	IPVS      *ruleset.IPVS     `json:"ipvs,omitempty"`   // when there are virtual servers
 	Unread    []string          `json:"unread,omitempty"` // what could not be read and why, one sentence each
 	TruncNote string            `json:"truncated,omitempty"`
+	// LinksOnly says that nothing but Links was read; Older, after a run, that the namespace is as it was before: no packet of the flow came there.
+	LinksOnly bool `json:"linksOnly,omitempty"`
+	Older     bool `json:"older,omitempty"`
 }
 
 // Link is a network device.
@@ -54,9 +59,10 @@ type Link struct {
 	VXLAN     *VXLAN         `json:"vxlan,omitempty"`
 	Qdisc     string         `json:"qdisc,omitempty"` // root queueing discipline: noqueue, fq_codel, tbf, ...
 	// QdiscDrops are the packets that it has dropped since it was made.
-	QdiscDrops uint64 `json:"qdiscDrops,omitempty"`
-	XDP        uint32 `json:"xdp,omitempty"`     // id of the attached XDP program
-	Ingress    bool   `json:"ingress,omitempty"` // it has a place for tc filters on what it receives: queueing discipline clsact or ingress
+	QdiscDrops uint64    `json:"qdiscDrops,omitempty"`
+	XDP        uint32    `json:"xdp,omitempty"`      // id of the attached XDP program
+	Ingress    bool      `json:"ingress,omitempty"`  // it has a place for tc filters on what it receives: queueing discipline clsact or ingress
+	Programs   []Program `json:"programs,omitempty"` // of tc and XDP
 }
 
 // VXLAN is the configuration of a vxlan device.

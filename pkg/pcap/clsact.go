@@ -3,10 +3,8 @@
 package pcap
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/nettrace-io/nettrace/internal/guardian"
 	"github.com/nettrace-io/nettrace/internal/netns"
 )
 
@@ -40,8 +39,7 @@ type clsact struct {
 	programs []*ebpf.Program // as sides
 	handle   uint32
 	traces   []trace
-	guard    *exec.Cmd
-	tell     io.WriteCloser
+	guard    *guardian.Guardian
 }
 
 func newClsact(in, out *ebpf.Program, guard func() (*exec.Cmd, error)) (*clsact, error) {
@@ -52,14 +50,11 @@ func newClsact(in, out *ebpf.Program, guard func() (*exec.Cmd, error)) (*clsact,
 	if err != nil {
 		return nil, fmt.Errorf("start the guardian of the capture: %w", err)
 	}
-	c := &clsact{programs: []*ebpf.Program{in, out}, handle: 0x6e740000 | uint32(os.Getpid())&0xffff, guard: cmd}
-	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true} // Ctrl-C in the terminal is not for it
-	if c.tell, err = cmd.StdinPipe(); err == nil {
-		err = cmd.Start()
-	}
+	g, err := guardian.Start(cmd)
 	if err != nil {
-		return nil, fmt.Errorf("start the guardian of the capture: %w", err)
+		return nil, err
 	}
+	c := &clsact{programs: []*ebpf.Program{in, out}, handle: 0x6e740000 | uint32(os.Getpid())&0xffff, guard: g}
 	return c, nil
 }
 
@@ -81,12 +76,8 @@ func (c *clsact) attach(ns *where, d *Device) error {
 			return errors.New("it has an ingress queueing discipline, beside which clsact has no place")
 		}
 	}
-	line, err := json.Marshal(t)
-	if err != nil {
+	if err := c.guard.Tell(t); err != nil {
 		return err
-	}
-	if _, err := c.tell.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("tell the guardian: %w", err)
 	}
 	c.traces = append(c.traces, t)
 	if t.Qdisc {
@@ -111,10 +102,7 @@ func (t *trace) filter(parent uint32, fd int) *netlink.BpfFilter {
 // Close takes the filters away, and then tells the guardian that there is nothing left to do.
 func (c *clsact) Close() error {
 	err := sweep(c.traces)
-	if err == nil {
-		_, err = io.WriteString(c.tell, goodbye)
-	}
-	return errors.Join(err, c.tell.Close(), c.guard.Wait())
+	return errors.Join(err, c.guard.End(err == nil))
 }
 
 // sweep removes what traces say, as far as it is still there and ours.

@@ -138,7 +138,7 @@ func TestClsactLeavesOthersAlone(t *testing.T) {
 
 // A guardian that hears goodbye has nothing to do, and garbage is no reason to do anything.
 func TestGuardDoesNothing(t *testing.T) {
-	for _, said := range []string{"", goodbye, "garbage\n{}\n", `{"path":"/proc/self/ns/net","inode":1,"index":1,"qdisc":true}` + "\n"} {
+	for _, said := range []string{"", "done\n", "garbage\n{}\n", `{"path":"/proc/self/ns/net","inode":1,"index":1,"qdisc":true}` + "\n"} {
 		if err := Guard(strings.NewReader(said)); err != nil {
 			t.Errorf("%q: %v", said, err)
 		}

@@ -290,9 +290,9 @@ func RuleText(r *journey.Rule) string {
 	}
 	what := fmt.Sprintf("rule %d: %s", r.Number, r.Text)
 	switch {
-	case r.Number == 0:
+	case r.IsPolicy():
 		what = "policy " + r.Verdict
-	case r.Handle != 0 && r.Backend == "nft":
+	case r.Handle != 0 && (r.Backend == "nft" || r.Number == 0):
 		what = fmt.Sprintf("handle %d: %s", r.Handle, r.Text)
 	}
 	s := fmt.Sprintf("%s %s/%s %s (%s", r.Backend, r.Table, r.Chain, what, r.Certainty)

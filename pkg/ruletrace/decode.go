@@ -17,18 +17,25 @@ import (
 
 // Record is one step of one packet through the rules.
 type Record struct {
-	Backend      string // nft, which stands for iptables-nft too, or iptables-legacy
-	Family       uint8  // NFPROTO_* (include/uapi/linux/netfilter.h): 1 inet, 2 ip, 7 bridge, 10 ip6
-	Table, Chain string
-	Type         string // rule, return or policy
-	Handle       uint64 // of the rule, nftables
-	Number       int    // of the rule in its chain from 1, iptables-legacy; of a policy the kernel counts it behind the last rule
-	Verdict      string // accept, drop, continue, jump, ...; "" where the kernel does not tell, as of legacy rules
-	Target       string // the chain of a jump or goto
-	ID           uint32 // of the packet within one trace, nftables
-	Mark         uint32
-	IIF, OIF     uint32 // device numbers; 0: none
-	Packet       Packet
+	NetNS   uint32 `json:"netns,omitempty"` // inode of the namespace
+	Backend string `json:"backend"`         // nft, which stands for iptables-nft too, or iptables-legacy
+	Family  uint8  `json:"family"`          // of the table, NFPROTO_* (include/uapi/linux/netfilter.h): 1 inet, 2 ip, 7 bridge, 10 ip6
+	Table   string `json:"table"`
+	Chain   string `json:"chain"`
+	Type    string `json:"type"` // rule, return or policy
+	// Handle is nftables' number of the rule; Number is the rule's place in its chain from 1, of iptables-legacy, which counts a policy
+	// behind the last rule.
+	Handle uint64 `json:"handle,omitempty"`
+	Number int    `json:"number,omitempty"`
+	// Verdict is accept, drop, continue, jump, ...; "" where the kernel does not tell, as of legacy rules. Target is the chain of a jump or
+	// goto.
+	Verdict string `json:"verdict,omitempty"`
+	Target  string `json:"target,omitempty"`
+	ID      uint32 `json:"id,omitempty"` // of the packet within one trace, nftables
+	Mark    uint32 `json:"mark,omitempty"`
+	IIF     uint32 `json:"iif,omitempty"` // device number; 0: none
+	OIF     uint32 `json:"oif,omitempty"`
+	Packet  Packet `json:"packet"`
 }
 
 // ErrNoTrace is a message that is well formed and no trace record, such as a line that another rule logs.
@@ -75,8 +82,6 @@ func DecodeNFT(b []byte) (Record, error) {
 			r.OIF = number(v)
 		case unix.NFTA_TRACE_MARK:
 			r.Mark = number(v)
-		case unix.NFTA_TRACE_NFPROTO:
-			r.Family = uint8(number(v))
 		}
 	}
 	if policy, ok := attrs[unix.NFTA_TRACE_POLICY]; ok && r.Type == "policy" {
@@ -85,7 +90,7 @@ func DecodeNFT(b []byte) (Record, error) {
 	if r.Table == "" || r.Chain == "" || r.Type == "" {
 		return r, fmt.Errorf("decode an nft trace event: %w", ErrNoTrace)
 	}
-	r.Packet = decodePacket(network, transport)
+	r.Family, r.Packet = b[0], decodePacket(network, transport)
 	return r, nil
 }
 

@@ -38,7 +38,7 @@ func nftMessage() []byte {
 	drop := attr(unix.NFTA_VERDICT_CODE, be32(0)...)
 	return message(2, attr(unix.NFTA_TRACE_TABLE, []byte("filter\x00")...), attr(unix.NFTA_TRACE_CHAIN, []byte("FORWARD\x00")...),
 		attr(unix.NFTA_TRACE_RULE_HANDLE, 0, 0, 0, 0, 0, 0, 0, 7), attr(unix.NFTA_TRACE_TYPE, be32(unix.NFT_TRACETYPE_RULE)...),
-		attr(unix.NFTA_TRACE_VERDICT|unix.NLA_F_NESTED, drop...), attr(unix.NFTA_TRACE_ID, be32(9)...), attr(unix.NFTA_TRACE_NFPROTO, be32(2)...),
+		attr(unix.NFTA_TRACE_VERDICT|unix.NLA_F_NESTED, drop...), attr(unix.NFTA_TRACE_ID, be32(9)...),
 		attr(unix.NFTA_TRACE_IIF, be32(3)...), attr(unix.NFTA_TRACE_NETWORK_HEADER, ipv4...), attr(unix.NFTA_TRACE_TRANSPORT_HEADER, tcp...))
 }
 

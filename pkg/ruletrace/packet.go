@@ -9,11 +9,13 @@ import (
 
 // Packet is what the start of a packet tells. What is not there is zero.
 type Packet struct {
-	Src, Dst     netip.Addr
-	Proto        uint8
-	Sport, Dport uint16 // TCP, UDP, SCTP
-	IPID         uint16 // IPv4
-	Seq          uint32 // TCP
+	Src   netip.Addr `json:"src,omitzero"`
+	Dst   netip.Addr `json:"dst,omitzero"`
+	Proto uint8      `json:"proto,omitempty"`
+	Sport uint16     `json:"sport,omitempty"` // TCP, UDP, SCTP
+	Dport uint16     `json:"dport,omitempty"`
+	IPID  uint16     `json:"ipid,omitempty"` // IPv4
+	Seq   uint32     `json:"seq,omitempty"`  // TCP
 }
 
 // decodePacket reads a network header, and a transport header that is given apart or follows it. IPv6 extension headers are not walked.

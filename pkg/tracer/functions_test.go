@@ -227,7 +227,8 @@ func TestAdvice(t *testing.T) {
 		{func(p *Preflight) { p.Lockdown = "confidentiality" }, "lockdown=integrity"},
 		{func(p *Preflight) { p.Rungs = []string{BackendTracepoint} }, "neither kprobes nor fentry"},
 		{func(p *Preflight) { p.DropReasons = false }, "'inferred:'"},
-		{func(p *Preflight) { p.TraceFS = false }, "mount -t tracefs"},
+		{func(p *Preflight) { p.Missing = []string{"CAP_NET_RAW"} }, "without CAP_NET_RAW the rules of iptables-legacy cannot be read"},
+		{func(p *Preflight) { p.Hidden = "sysctl -w kernel.kptr_restrict=1" }, "kptr_restrict=1"},
 	} {
 		p := good
 		tc.change(&p)

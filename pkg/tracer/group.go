@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 )
 
 // ofFunction tells programs of functions from those of tracepoints.
@@ -88,9 +87,6 @@ func withoutLines(p *ebpf.ProgramSpec) *ebpf.ProgramSpec {
 	for i, ins := range p.Instructions {
 		if ins.Source() != nil {
 			ins = ins.WithSource(nil)
-		}
-		if btf.FuncMetadata(&ins) != nil {
-			ins = btf.WithFuncMetadata(ins, nil)
 		}
 		p.Instructions[i] = ins
 	}

@@ -26,11 +26,12 @@ type Preflight struct {
 	DetachMS    int64           `json:"detachMs"`
 	Points      []PointStatus   `json:"points"`
 	Error       string          `json:"error,omitempty"` // why nothing can be traced
+	Hidden      string          `json:"-"`               // what to do when the kernel hides its addresses even from root
 }
 
 // Check attaches every point for a flow that nobody has, and detaches again. An error is in the result: whatever could be learned is there.
 func Check(backend string) Preflight {
-	p := Preflight{Kernel: Kernel(), Lockdown: Lockdown(), ModuleBTF: moduleBTF(), TraceFS: isDir("/sys/kernel/tracing/events")}
+	p := Preflight{Kernel: Kernel(), Lockdown: Lockdown(), ModuleBTF: moduleBTF(), TraceFS: isDir("/sys/kernel/tracing/events"), Hidden: hiddenForAll()}
 	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err == nil {
 		p.BTF = true
 	}
@@ -41,6 +42,9 @@ func Check(backend string) Preflight {
 		}
 		p.Error = err.Error()
 		return p
+	}
+	for _, c := range Lacking() {
+		p.Missing = append(p.Missing, c.Name)
 	}
 	p.Rungs = allRungs()
 	nobody := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")} // RFC 5737, RFC 3849: no host has them
@@ -118,8 +122,18 @@ func (p *Preflight) Blind() []string {
 // Advice says what the user can do for more, one sentence each.
 func (p *Preflight) Advice() []string {
 	var out []string
-	if len(p.Missing) > 0 {
-		out = append(out, "run nettrace as root, or give the pod "+strings.Join(p.Missing, " and "))
+	fatal := slices.Clone(p.Missing)
+	for _, c := range Capabilities {
+		if slices.Contains(p.Missing, c.Name) {
+			out = append(out, c.String())
+			fatal = slices.DeleteFunc(fatal, func(name string) bool { return name == c.Name })
+		}
+	}
+	if len(fatal) > 0 {
+		out = append(out, "run nettrace as root, or give the pod "+strings.Join(fatal, " and "))
+	}
+	if p.Hidden != "" {
+		out = append(out, p.Hidden)
 	}
 	if !p.BTF {
 		out = append(out, "use a kernel built with CONFIG_DEBUG_INFO_BTF: without the kernel's types nothing can be traced")
@@ -132,9 +146,6 @@ func (p *Preflight) Advice() []string {
 	}
 	if p.Error == "" && !p.DropReasons {
 		out = append(out, "this kernel gives no drop reasons (they came with 5.17): nettrace infers them and marks them 'inferred:'")
-	}
-	if !p.TraceFS {
-		out = append(out, "mount -t tracefs tracefs /sys/kernel/tracing, or mount the host's into the pod")
 	}
 	return out
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,7 +17,14 @@ import (
 type PrivilegeError struct{ Missing []string }
 
 func (e *PrivilegeError) Error() string {
-	return fmt.Sprintf("missing %s: run nettrace as root, or give the pod these capabilities", strings.Join(e.Missing, " and "))
+	what := "these capabilities"
+	if len(e.Missing) == 1 {
+		what = "this capability"
+	}
+	if slices.Contains(e.Missing, "CAP_BPF") || slices.Contains(e.Missing, "CAP_PERFMON") {
+		what += ", or CAP_SYS_ADMIN, which has them in it"
+	}
+	return fmt.Sprintf("missing %s: run nettrace as root, or give the pod %s", strings.Join(e.Missing, " and "), what)
 }
 
 // FeatureError names a kernel feature that is missing and what to do about it.
@@ -30,6 +39,9 @@ func (e *FeatureError) Error() string {
 }
 
 func (e *FeatureError) Unwrap() error { return e.Err }
+
+// MayTrace says whether this process may load and attach tracing programs; the error is a *PrivilegeError.
+func MayTrace() error { return checkPrivileges() }
 
 // checkPrivileges asks for what loading and attaching tracing programs takes: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, which
 // includes both and is the only one before 5.8 (include/uapi/linux/capability.h).
@@ -73,19 +85,24 @@ func explainLoad(err error) error {
 	if !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("load the programs: %w", err)
 	}
+	if errors.Is(rlimit.RemoveMemlock(), unix.EPERM) { // kernels before 5.11 count BPF's memory as locked
+		return &PrivilegeError{Missing: []string{"CAP_SYS_RESOURCE"}}
+	}
 	if mode := Lockdown(); mode != "none" {
 		return &FeatureError{What: "permission to load tracing programs (lockdown is " + mode + ")", Next: "boot without lockdown=" + mode, Err: err}
 	}
 	return &FeatureError{What: "permission to load tracing programs", Next: "allow the bpf system call (seccomp, AppArmor, SELinux) for this process", Err: err}
 }
 
-// Lockdown is the kernel's lockdown mode: none, integrity or confidentiality (security/lockdown/lockdown.c).
+// Lockdown is the kernel's lockdown mode: none, integrity or confidentiality (security/lockdown/lockdown.c). A container has a sysfs of its own,
+// without securityfs in it; with the host's processes in sight, the first of them leads to the host's.
 func Lockdown() string {
-	b, err := os.ReadFile("/sys/kernel/security/lockdown")
-	if err != nil {
-		return "none"
+	for _, root := range []string{"", "/proc/1/root"} {
+		if b, err := os.ReadFile(root + "/sys/kernel/security/lockdown"); err == nil {
+			return parseLockdown(string(b))
+		}
 	}
-	return parseLockdown(string(b))
+	return "none"
 }
 
 // parseLockdown reads "none [integrity] confidentiality": the mode in force stands in brackets.

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
 func init() {
@@ -21,7 +23,7 @@ func init() {
 // conntrackFull: no entry could be made because the table is full, and none could go (net/netfilter/nf_conntrack_core.c, early_drop).
 func conntrackFull(d *dropAt) *Finding {
 	byState := d.h.Step != "conntrack-full" // the kernel's own step is missing, what it left is not
-	if byState && !(noEntry(d) && tableFull(d)) {
+	if byState && !((noEntry(d) || firstHook(d)) && tableFull(d)) {
 		return nil
 	}
 	f := &Finding{Layer: Service, Cause: "conntrack-full", Confidence: Confirmed,
@@ -30,7 +32,7 @@ func conntrackFull(d *dropAt) *Finding {
 		Fix: []string{in(d.h, "conntrack -C; sysctl net.netfilter.nf_conntrack_max; raise the maximum"),
 			in(d.h, "conntrack -L | awk '{print $5}' | sort | uniq -c | sort -n | tail shows who holds the entries")}}
 	if byState {
-		f.Confidence, f.Evidence = Likely, []string{"connection tracking made no entry for the packet, and it was dropped"}
+		f.Confidence, f.Evidence = Likely, []string{"the packet was dropped where connection tracking makes its entry, and it has none"}
 	}
 	if d.ns != nil && d.ns.Sysctls["net.netfilter.nf_conntrack_max"] != "" {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s of %s entries are used", d.ns.Sysctls["net.netfilter.nf_conntrack_count"], d.ns.Sysctls["net.netfilter.nf_conntrack_max"]))
@@ -42,6 +44,12 @@ func conntrackFull(d *dropAt) *Finding {
 func noEntry(d *dropAt) bool {
 	ct := d.conntrack()
 	return d.h.Hook != "" && d.h.Outer == nil && ct != nil && ct.CT != nil && ct.CT.State == "INVALID"
+}
+
+// firstHook tells whether the packet was dropped where connection tracking looks for its entry (PREROUTING, OUTPUT), with no rule that would
+// explain it, on a kernel that shows nothing of the tracking itself.
+func firstHook(d *dropAt) bool {
+	return (d.h.Hook == "PREROUTING" || d.h.Hook == "OUTPUT") && d.h.Rule == nil && d.h.Outer == nil && d.h.Step == "" && d.h.Verdict != "reject" && d.conntrack() == nil
 }
 
 // tableFull tells whether the namespace uses as many conntrack entries as it may.
@@ -61,22 +69,65 @@ func tableFull(d *dropAt) bool {
 const statusSrcNAT = "SRC_NAT"
 
 // insertFailed: another connection has the same addresses and ports after translation (net/netfilter/nf_conntrack_core.c,
-// __nf_conntrack_confirm). With a translated source that is a range of ports that is used up.
+// __nf_conntrack_confirm). With a translated source that is a range of ports that is used up, else two packets of one socket in a race.
 func insertFailed(d *dropAt) *Finding {
-	if d.h.Step != "insert-failed" {
+	counted, _ := d.grew("Conntrack.insert_failed")
+	seen := d.h.Step == "insert-failed"
+	if !seen && (counted == 0 || !lastHook(d)) {
 		return nil
 	}
 	f := &Finding{Layer: Service, Cause: "conntrack-race", Confidence: Likely,
 		Summary:  fmt.Sprintf("%s could not enter the connection into the conntrack table: another one has the same addresses and ports", place(d.h)),
 		Evidence: []string{"the packet was dropped when its new connection was entered into the table (insert_failed)"},
-		Fix:      []string{in(d.h, "conntrack -S: insert_failed counts these drops")}}
+		Fix: []string{in(d.h, "conntrack -S: insert_failed counts these drops"),
+			"the client: one socket for each query (glibc: options single-request-reopen), one name server in resolv.conf, or a cache on the node (NodeLocal DNSCache)"}}
+	if !seen {
+		f.Evidence = []string{fmt.Sprintf("netfilter dropped it behind its last rules in %s, where connections are entered into the conntrack table", d.h.Hook)}
+	}
+	if counted > 0 {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: insert_failed of %s grew by %d", place(d.h), counted))
+	}
+	rival := d.ns.Entry(d.j.Packet.Proto, d.answer())
+	if rival != nil && rival.Orig != d.tuple() && rival.Orig != d.j.Packet.Tuple {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s has the place in the table: its answers look the same", connection(rival)))
+	} else {
+		rival = nil
+	}
+	if counted > 0 && (seen || rival != nil) {
+		f.Confidence = Confirmed
+	}
+	if d.query() {
+		f.Layer = DNS
+		f.Summary = "a query for a name was lost in a race: " + f.Summary
+	}
 	if ct := d.h.CT; ct != nil && has(ct.Status, statusSrcNAT) || sourceTranslated(d) {
 		t := d.tuple()
-		f.Cause, f.Confidence = "snat-ports-exhausted", Confirmed
+		f.Layer, f.Cause = Service, "snat-ports-exhausted"
+		if seen {
+			f.Confidence = Confirmed
+		}
 		f.Summary = fmt.Sprintf("no source port is left on %s for connections to %s: %s", place(d.h), d.who(t.Dst, t.Dport), "SNAT found no free one")
-		f.Fix = append(f.Fix, in(d.h, fmt.Sprintf("conntrack -L -d %s | wc -l: connections to this destination", t.Dst)), "use more node addresses, a wider range of ports (--to-ports, --random-fully), or keep connections open")
+		f.Fix = []string{in(d.h, "conntrack -S: insert_failed counts these drops"), in(d.h, fmt.Sprintf("conntrack -L -d %s | wc -l: connections to this destination", t.Dst)),
+			"use more node addresses, a wider range of ports (--to-ports, --random-fully), or keep connections open"}
 	}
 	return f
+}
+
+// answer is the tuple of what answers the packet as it was at the drop.
+func (d *dropAt) answer() journey.Tuple {
+	t := d.tuple()
+	return journey.Tuple{Src: t.Dst, Sport: t.Dport, Dst: t.Src, Dport: t.Sport}
+}
+
+// connection is a conntrack entry for a sentence: "udp 10.0.0.1:5000 → 10.96.0.11:53".
+func connection(e *netstate.Tracked) string {
+	return fmt.Sprintf("%s %s → %s", e.Proto, endpoint(e.Orig.Src, e.Orig.Sport), endpoint(e.Orig.Dst, e.Orig.Dport))
+}
+
+// lastHook tells whether the packet was dropped where connections are entered into the table, behind all rules (POSTROUTING, INPUT), with no
+// rule that would explain it.
+func lastHook(d *dropAt) bool {
+	return (d.h.Hook == "POSTROUTING" || d.h.Hook == "INPUT") && d.h.Rule == nil && d.h.Outer == nil && d.h.Step == "" && d.h.Verdict != "reject"
 }
 
 func sourceTranslated(d *dropAt) bool {
@@ -108,6 +159,9 @@ func conntrackInvalid(d *dropAt) *Finding {
 		Evidence: lines("conntrack knows no connection to which the packet could belong", why(ct), ruleEvidence(d.h.Rule)),
 		Fix: []string{in(d.h, "does the other direction pass another node or skip conntrack (asymmetric route, NOTRACK)? conntrack -L; conntrack -S: invalid"),
 			in(d.h, "out of window: sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1")}}
+	if e := d.ns.Entry(d.j.Packet.Proto, d.tuple()); e != nil {
+		f.Evidence = append(f.Evidence, strings.TrimRight(fmt.Sprintf("state: the table has its connection, %s %s", connection(e), e.State), " ")+": the packet is out of its window or of its order")
+	}
 	// no entry is also what a full table leaves: the kernel's words, or the rule that drops what is INVALID, tell them apart
 	if ct.Func != "" && (ct.Why != "" || d.h.Rule != nil) {
 		f.Confidence = Confirmed

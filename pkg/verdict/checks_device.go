@@ -67,6 +67,10 @@ func xdpProgramDrop(d *dropAt) *Finding {
 	if l != nil && l.XDP != 0 {
 		f.Confidence = Confirmed
 		f.Evidence = []string{fmt.Sprintf("state: XDP program %d is attached to %s", l.XDP, l.Name)}
+		if p := l.ProgramsAt(netstate.HookXDP); len(p) == 1 && p[0].Name != "" {
+			f.Evidence = []string{fmt.Sprintf("state: XDP program %s is attached to %s", p[0], l.Name)}
+			f.Summary = fmt.Sprintf("the XDP program %s at %s %s dropped %s", p[0].Name, d.h.Dev, on(d.h), d.packetName())
+		}
 	}
 	return f
 }

@@ -46,6 +46,9 @@ func TestDeviceChecks(t *testing.T) {
 		{"queue, on a kernel without reasons", Input{Journeys: lostAt(unsaid)}, dropped, "dropped pod-network qdisc-drop confirmed", "tbf"},
 		{"no reason and no queue", Input{Journeys: lostAt(unsaid)}, nil, "dropped pod-network device-drop likely", ""},
 		{"XDP", Input{Journeys: lostAt(journey.Hop{Location: "do_xdp_generic", Reason: "NOT_SPECIFIED", Dev: "eth0"})}, func(s *netstate.Snapshot) { s.Namespaces[0].Links[0].XDP = 42 }, "dropped underlay xdp-program-drop confirmed", "program 42 is attached"},
+		{"XDP by name", Input{Journeys: lostAt(journey.Hop{Location: "do_xdp_generic", Reason: "NOT_SPECIFIED", Dev: "eth0"})}, func(s *netstate.Snapshot) {
+			s.Namespaces[0].Links[0].XDP, s.Namespaces[0].Links[0].Programs = 42, []netstate.Program{{Hook: netstate.HookXDP, Name: "katran", ID: 42}}
+		}, "dropped underlay xdp-program-drop confirmed", "XDP program katran (id 42) is attached"},
 		{"XDP that is gone", Input{Journeys: lostAt(journey.Hop{Location: "veth_xdp_rcv_skb", Dev: "eth0"})}, nil, "dropped underlay xdp-program-drop likely", "bpftool net show dev eth0"},
 		{"tunnel checksum", Input{Journeys: lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "UDP_CSUM", Outer: outer, Dev: "eth0"})}, grown(0, "Udp.InCsumErrors"), "dropped underlay tunnel-checksum-offload confirmed", "UdpInCsumErrors grew by 3"},
 		{"tunnel checksum, by the event only", Input{Journeys: lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "UDP_CSUM", Outer: outer})}, nil, "dropped underlay tunnel-checksum-offload likely", "tx-checksum-ip-generic off"},
@@ -63,6 +66,15 @@ func TestDeviceChecks(t *testing.T) {
 		{"to another node", Input{Journeys: left(server, otherIP), Probe: timeout}, nil, "lost underlay left-node inconclusive", ""},
 		{"to a pod elsewhere", Input{Journeys: left(server, outside), Probe: timeout, Name: named}, nil, "lost underlay left-node inconclusive", ""},
 	})
+}
+
+// programs attaches some to the first device of the node.
+func programs(hook string, names ...string) func(*netstate.Snapshot) {
+	return func(s *netstate.Snapshot) {
+		for i, n := range names {
+			s.Namespaces[0].Links[0].Programs = append(s.Namespaces[0].Links[0].Programs, netstate.Program{Hook: hook, Name: n, ID: uint32(7 + i)})
+		}
+	}
 }
 
 // Kernels before 5.17 give no reasons, and at these places there are several: what was counted there tells, or the reason stays open.
@@ -90,6 +102,10 @@ func TestReasonsFromCounters(t *testing.T) {
 		{"a wrong checksum of the tunnel", Input{Journeys: lostAt(journey.Hop{Location: "__udp4_lib_rcv", Outer: outer, Dev: "eth0"})}, grown(0, "Udp.InCsumErrors"), "dropped underlay tunnel-checksum-offload confirmed", "UdpInCsumErrors grew by 3"},
 		{"an answer tells that there is no socket", Input{Journeys: udp(told)}, grown(1, "Udp.InCsumErrors"), "dropped application socket-drop likely", ""},
 		{"a tc program", Input{Journeys: lostAt(journey.Hop{Location: "__netif_receive_skb_core", Dev: first})}, ingress, "dropped pod-network tc-program-drop likely", "ingress"},
+		{"a tc program by name", Input{Journeys: lostAt(journey.Hop{Location: "__netif_receive_skb_core", Reason: "TC_INGRESS", Dev: first})}, programs("tc ingress", "cil_from_contai"), "dropped pod-network tc-program-drop confirmed", "the tc program cil_from_contai (id 7)"},
+		{"one of two tc programs", Input{Journeys: lostAt(journey.Hop{Location: "__dev_queue_xmit", Reason: "TC_EGRESS", Dev: first})}, programs("tc egress", "one", "two"), "dropped pod-network tc-program-drop confirmed", "tc programs at the egress of eth0: one (id 7), two (id 8)"},
+		{"a tc program at the other side", Input{Journeys: lostAt(journey.Hop{Location: "__dev_queue_xmit", Reason: "TC_EGRESS", Dev: first})}, programs("tc ingress", "one"), "dropped pod-network tc-program-drop likely", "bpftool net show"},
+		{"a tc program that is inferred", Input{Journeys: lostAt(journey.Hop{Location: "__netif_receive_skb_core", Dev: first})}, func(s *netstate.Snapshot) { ingress(s); programs("tc ingress", "one")(s) }, "dropped pod-network tc-program-drop likely", "one (id 7)"},
 		{"no place for tc programs", Input{Journeys: lostAt(journey.Hop{Location: "__netif_receive_skb_core", Dev: first})}, nil, "dropped pod-network packet-drop likely", ""},
 	})
 }

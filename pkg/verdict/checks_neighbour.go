@@ -5,6 +5,7 @@ package verdict
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
@@ -87,6 +88,7 @@ func podSilent(d *dropAt, f *Finding, dst netip.Addr) {
 			f.Summary = fmt.Sprintf("the Service's endpoint %s does not exist any more: no namespace here has its address", netip.AddrPortFrom(dst, d.tuple().Dport))
 			f.Fix = []string{"kubectl get endpointslices -A | grep " + dst.String() + "; is kube-proxy running and in time on " + place(d.h) + "?"}
 			d.stateAgrees(f)
+			draining(d, f, dst)
 		}
 		return
 	}
@@ -98,6 +100,21 @@ func podSilent(d *dropAt, f *Finding, dst netip.Addr) {
 			return
 		}
 	}
+}
+
+// draining: IPVS gives no new client to a server with weight 0, but those that it has, also by session affinity, keep theirs
+// (net/netfilter/ipvs/ip_vs_core.c, ip_vs_sched_persist), also when it is gone.
+func draining(d *dropAt, f *Finding, dst netip.Addr) {
+	h := d.translated()
+	if h == nil || h.Rule == nil || h.Rule.Backend != "ipvs" || !strings.HasSuffix(h.Rule.Text, " -w 0") {
+		return
+	}
+	server := netip.AddrPortFrom(dst, d.tuple().Dport)
+	f.Cause = "ipvs-draining-dead-server"
+	f.Summary = fmt.Sprintf("IPVS on %s keeps this client on the server %s, which takes no new clients (weight 0) and does not exist any more", place(h), server)
+	f.Evidence = append(f.Evidence, fmt.Sprintf("state: ipvsadm %s", h.Rule.Text))
+	f.Fix = []string{in(h, "ipvsadm -lnc | grep "+server.String()), in(h, "sysctl net.ipv4.vs.expire_nodest_conn net.ipv4.vs.expire_quiescent_template: both must be 1, as kube-proxy sets them"),
+		in(h, fmt.Sprintf("ipvsadm -d %s -r %s", strings.TrimPrefix(strings.Split(h.Rule.Text, " -r ")[0], "-a "), server))}
 }
 
 // linkFault says what is wrong with the pair of devices between a pod and its node; "" when both look right.

@@ -121,7 +121,7 @@ func policyEvidence(d *dropAt) string {
 // forwardPolicyDrop: nothing accepted the packet and the policy of FORWARD is DROP.
 func forwardPolicyDrop(d *dropAt) *Finding {
 	r := d.h.Rule
-	if d.h.Hook != "FORWARD" || r == nil || r.Number != 0 || r.Verdict != "DROP" || d.h.Outer != nil {
+	if d.h.Hook != "FORWARD" || r == nil || !r.IsPolicy() || r.Verdict != "DROP" || d.h.Outer != nil {
 		return nil
 	}
 	tool := r.Backend

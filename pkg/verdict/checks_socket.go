@@ -151,9 +151,29 @@ func tcProgramDrop(d *dropAt) *Finding {
 		layer = Application
 	}
 	side := strings.ToLower(strings.TrimPrefix(d.reason(), "TC_"))
-	return &Finding{Layer: layer, Cause: "tc-program-drop", Confidence: Likely,
+	f := &Finding{Layer: layer, Cause: "tc-program-drop", Confidence: Likely,
 		Summary: fmt.Sprintf("a tc program on %s (%s) dropped the packet %s", d.h.Dev, side, on(d.h)),
 		Fix:     []string{in(d.h, fmt.Sprintf("bpftool net show dev %s; tc filter show dev %s %s", d.h.Dev, d.h.Dev, side)), "with Cilium: hubble observe --verdict DROPPED"}}
+	there := d.ns.Link(d.h.Dev).ProgramsAt("tc " + side)
+	if len(there) == 0 {
+		return f
+	}
+	if d.h.Reason == d.reason() { // the kernel's own word
+		f.Confidence = Confirmed
+	}
+	if len(there) == 1 {
+		f.Summary = fmt.Sprintf("the tc program %s on %s (%s) dropped the packet %s", there[0], d.h.Dev, side, on(d.h))
+	}
+	f.Evidence = append(f.Evidence, fmt.Sprintf("state: tc programs at the %s of %s: %s", side, d.h.Dev, join(there)))
+	return f
+}
+
+func join(all []netstate.Program) string {
+	out := make([]string, len(all))
+	for i, p := range all {
+		out[i] = p.String()
+	}
+	return strings.Join(out, ", ")
 }
 
 // hairpinOff: the bridge does not send a packet back through the port it came in by (net/bridge/br_forward.c, should_deliver).

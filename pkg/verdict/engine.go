@@ -227,8 +227,8 @@ func dropFindings(in *Input) (all []Finding, onlyHarmless bool) {
 	for k := range in.Journeys {
 		j := &in.Journeys[k]
 		i := j.DropHop()
-		if i < 0 {
-			continue
+		if i < 0 || j.Direction == journey.Related && j.Packet.ICMP == "redirect" {
+			continue // a redirect about a translated flow has no connection to belong to, and nobody needs it
 		}
 		d := &dropAt{in: in, j: j, i: i, h: &j.Hops[i]}
 		d.ns = in.namespace(d.h.NetNS)

@@ -43,6 +43,7 @@ func judgeAll(t *testing.T, rows []judged) {
 				in.Before, in.After = before, after
 			}
 			v := Judge(&in)
+			mustBeListed(t, &v)
 			if got := strings.Join([]string{string(v.Outcome), string(v.Layer), v.Cause, string(v.Confidence)}, " "); got != r.want {
 				t.Errorf("%s, want %s", got, r.want)
 			}

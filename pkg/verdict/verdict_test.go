@@ -347,7 +347,7 @@ func TestOneCauseIsOneFinding(t *testing.T) {
 
 // The ACK of a handshake that comes after the FIN is old and is dropped without harm: what stopped another connection is told first.
 func TestHarmlessDropsAreToldAfterTheOthers(t *testing.T) {
-	old := lostAt(journey.Hop{Location: "tcp_validate_incoming", Reason: "TCP_RFC7323_PAWS", Where: inPod(), NetNS: podNS})[0]
+	old := lostAt(journey.Hop{Location: "tcp_validate_incoming", Reason: "TCP_INVALID_SEQUENCE", Where: inPod(), NetNS: podNS})[0]
 	old.Packet.Flags, old.Packet.Seq = "ACK", 7
 	fin := arrivedAt(2, journey.Request, 60)
 	fin.Packet = old.Packet
@@ -361,6 +361,20 @@ func TestHarmlessDropsAreToldAfterTheOthers(t *testing.T) {
 	fin.Packet.Seq++
 	if v := Judge(&Input{Journeys: []journey.Journey{old, fin, full}}); v.Cause != "socket-drop" {
 		t.Errorf("data that did not arrive: %s", v.Cause)
+	}
+}
+
+// The redirect that a node sends about a translated flow is dropped in OUTPUT, and that is no finding; another ICMP error there is one.
+func TestRedirectsAreNoFindings(t *testing.T) {
+	icmp := lostAt(journey.Hop{Location: "nf_hook_slow", Reason: "NETFILTER_DROP", Hook: "OUTPUT"})[0]
+	icmp.ID, icmp.Direction, icmp.Packet.Proto, icmp.Packet.Flags, icmp.Packet.ICMP = 3, journey.Related, "icmp", "", "redirect"
+	in := Input{Journeys: []journey.Journey{arrivedAt(1, journey.Request, 60), arrivedAt(2, journey.Reply, 60), icmp}}
+	if v := Judge(&in); v.Outcome != Delivered || len(v.Also) != 0 || v.Cause != "" {
+		t.Errorf("a redirect: %s %s, also %+v", v.Outcome, v.Cause, v.Also)
+	}
+	in.Journeys[2].Packet.ICMP = "fragmentation needed"
+	if v := Judge(&in); v.Outcome != Delivered || len(v.Also) != 1 {
+		t.Errorf("a lost error: %s, also %+v", v.Outcome, v.Also)
 	}
 }
 

@@ -128,7 +128,7 @@ func ruleEvidence(r *journey.Rule) string {
 	switch {
 	case r.Backend == "ipvs":
 		s = "ipvs " + r.Text
-	case r.Number == 0:
+	case r.IsPolicy():
 		s += "policy " + r.Verdict
 	case r.Handle != 0:
 		s += fmt.Sprintf("handle %d: %s", r.Handle, r.Text)

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
+)
+
+func init() {
+	register(check{name: "fabric-drops-pod-ip", flow: fabricDropsPodIP, silences: []string{"egress-not-masqueraded"}})
+}
+
+// fabricDropsPodIP: a packet between pods leaves its node as it is, without a tunnel, and is not seen again. The network between the nodes must
+// know the pods' addresses then: its routes (BGP, the cloud's route table) and its check that a node sends with its own address only.
+func fabricDropsPodIP(in *Input) *Finding {
+	j := in.barePod()
+	if j == nil {
+		return nil
+	}
+	i := len(j.Hops) - 1
+	h, t := &j.Hops[i], j.TupleAt(i)
+	f := &Finding{Outcome: Lost, Layer: Underlay, Cause: "fabric-drops-pod-ip", Journey: j.ID, Hop: i, Confidence: Inconclusive,
+		Summary:  fmt.Sprintf("packets between pods leave %s without a tunnel and do not arrive: the network between the nodes does not carry %s → %s", place(h), t.Src, t.Dst),
+		Evidence: []string{fmt.Sprintf("kernel: the packet left %s at %s with the pods' own addresses %s → %s; no drop was reported", place(h), h.Dev, t.Src, t.Dst)},
+		Fix: []string{"the cloud's source/destination check must be off for the nodes, and its route table must have the nodes' podCIDRs",
+			"with BGP (Calico, Cilium, kube-router): are the sessions up, and does the other router have the route? calicoctl node status",
+			fmt.Sprintf("on both nodes: tcpdump -ni %s host %s", h.Dev, t.Dst)}}
+	for _, o := range in.snapshot().OwnersOf(t.Dst) {
+		if o.NS.Node != h.Node {
+			f.Confidence = Likely
+			f.Evidence = append(f.Evidence, fmt.Sprintf("%s, which has %s, is watched and saw nothing of it", o.NS.Node, t.Dst))
+			return f
+		}
+	}
+	f.Fix = append([]string{fmt.Sprintf("run nettrace on the node of %s next", t.Dst)}, f.Fix...)
+	return f
+}
+
+// barePod is a journey between pods that ended where it left a node outside of any tunnel, when none in its direction got further.
+func (in *Input) barePod() *journey.Journey {
+	var gone *journey.Journey
+	arrived := map[journey.Direction]bool{}
+	for k := range in.Journeys {
+		j := &in.Journeys[k]
+		i := len(j.Hops) - 1
+		switch {
+		case j.Direction == journey.Related || i < 0:
+		case j.End != journey.LeftNode:
+			arrived[j.Direction] = arrived[j.Direction] || j.End == journey.Delivered
+		case gone == nil && j.Hops[i].Outer == nil:
+			t, n := j.TupleAt(i), in.namespace(j.Hops[i].NetNS)
+			if n != nil && n.Host && in.pod(t.Src) && in.pod(t.Dst) && !podOf(in, n.Node, t.Dst) {
+				gone = j
+			}
+		}
+	}
+	if gone == nil || arrived[gone.Direction] {
+		return nil
+	}
+	return gone
+}
+
+// pod reports whether an address is known to be a pod's: one of the flow's ends that is a pod, an endpoint of its Service, or the address of a
+// watched namespace that is no node's own.
+func (in *Input) pod(a netip.Addr) bool {
+	for _, end := range []struct {
+		addr string
+		ref  *journey.Ref
+	}{{in.Flow.Src, in.Flow.SrcRef}, {in.Flow.Dst, in.Flow.DstRef}} {
+		if end.addr == a.String() && end.ref != nil && end.ref.Kind == "Pod" {
+			return true
+		}
+	}
+	for _, e := range in.Flow.Endpoints {
+		if p, err := netip.ParseAddrPort(e.Addr); err == nil && p.Addr() == a {
+			return true
+		}
+	}
+	for _, o := range in.snapshot().OwnersOf(a) {
+		if !o.NS.Host {
+			return true
+		}
+	}
+	return false
+}
