@@ -29,7 +29,7 @@ func recorded(t *testing.T, c *cluster, name string) {
 		if strings.Contains(strings.Join(p.Spec.Containers[0].Args, " "), "--probe") {
 			wait = ""
 		}
-		return exec.Command("sh", "-c", `read objects; head -n1 "$0"; `+wait+`tail -n+2 "$0"; echo "nettrace: end of output" >&2; exit 2`, file)
+		return exec.Command("sh", "-c", `trap "" TERM; read objects; head -n1 "$0"; `+wait+`tail -n+2 "$0"; echo "nettrace: end of output" >&2; exit 2`, file)
 	})
 }
 
