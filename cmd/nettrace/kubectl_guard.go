@@ -108,7 +108,7 @@ func deletePods(ctx context.Context, pods []guardedPod) error {
 			return ctx.Err()
 		}
 		for _, p := range pods {
-			err = k.pods.Remove(ctx, debugpod.Leftover{Namespace: p.Namespace, Name: p.Name}, podGrace)
+			err = k.pods.Remove(ctx, debugpod.Leftover{Namespace: p.Namespace, Name: p.Name}, patientGrace)
 		}
 	}
 	return err
