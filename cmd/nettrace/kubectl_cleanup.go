@@ -59,7 +59,7 @@ func runCleanup(c *cobra.Command, s streams, o *kubeOptions, everywhere, alive, 
 		case dry:
 			did = "would be deleted"
 		default:
-			if err := k.pods.Remove(c.Context(), l, podGrace); err != nil {
+			if err := k.pods.Remove(c.Context(), l, patientGrace); err != nil {
 				failed = append(failed, err)
 				continue
 			}

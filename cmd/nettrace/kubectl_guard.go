@@ -3,119 +3,79 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sys/unix"
 
+	"github.com/nettrace-io/nettrace/internal/guardian"
 	"github.com/nettrace-io/nettrace/pkg/debugpod"
 )
 
-// The guardian is a process of its own that deletes the pods when the plugin was killed and could not. It gets over a pipe how the API server is
-// reached and each pod before it is made, and acts when the pipe ends without a goodbye.
+// podGuardName is the hidden command of the guardian that deletes the pods when the plugin was killed and could not.
 const podGuardName = "pod-guard"
 
-// guardHello is the first thing that a guardian reads: the flags that say how the API server is reached.
-type guardHello struct {
-	Flags []string `json:"flags"`
-}
-
+// guardedPod is a pod that is about to be made, and the flags that say how its API server is reached.
 type guardedPod struct {
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
+	Flags     []string `json:"flags"`
+	Namespace string   `json:"namespace"`
+	Name      string   `json:"name"`
 }
-
-const guardGoodbye = `"done"`
 
 // podGuard is the plugin's end of the pipe; a nil one tells nobody.
 type podGuard struct {
-	mu  sync.Mutex
-	in  io.WriteCloser
-	cmd *exec.Cmd
+	mu    sync.Mutex
+	g     *guardian.Guardian
+	flags []string
 }
 
 // startGuard starts a guardian. Without one the pods end with their stdin all the same, and are deleted by 'cleanup'.
 func startGuard(c *cobra.Command, say func(string)) *podGuard {
-	g, err := newGuardian(c)
-	if err != nil {
-		say(fmt.Sprintf("no guardian could be started (%v): should this program be killed, 'kubectl nettrace cleanup' removes its pods", err))
-		return nil
+	cmd, err := guardianOf(podGuardName)()
+	if err == nil {
+		cmd.Args[0] = "kubectl-nettrace" // it is the plugin's command
+		var g *guardian.Guardian
+		if g, err = guardian.Start(cmd); err == nil {
+			return &podGuard{g: g, flags: serverFlags(c)}
+		}
 	}
-	return g
+	say(fmt.Sprintf("%v: should this program be killed, 'kubectl nettrace cleanup' removes its pods", err))
+	return nil
 }
 
-func newGuardian(c *cobra.Command) (*podGuard, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	hello := guardHello{Flags: []string{}}
-	own := c.PersistentFlags()
+// serverFlags are the flags that the user gave to say how the API server is reached.
+func serverFlags(c *cobra.Command) []string {
+	out, own := []string{}, c.PersistentFlags()
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if own.Lookup(f.Name) == nil {
-			return
+		if own.Lookup(f.Name) != nil {
+			out = append(out, flagArgs(f)...)
 		}
-		if v, ok := f.Value.(pflag.SliceValue); ok {
-			for _, one := range v.GetSlice() {
-				hello.Flags = append(hello.Flags, "--"+f.Name+"="+one)
-			}
-			return
-		}
-		hello.Flags = append(hello.Flags, "--"+f.Name+"="+f.Value.String())
 	})
-	g := &podGuard{cmd: exec.Command(self, podGuardName)}
-	g.cmd.Args[0] = "kubectl-nettrace"
-	g.cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true} // Ctrl-C is for the plugin
-	if g.in, err = g.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	if err := g.cmd.Start(); err != nil {
-		return nil, err
-	}
-	g.send(hello)
-	return g, nil
+	return out
 }
 
-func (g *podGuard) send(v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
+// tell names a pod that is about to be made. A guardian that is gone guards nothing.
+func (g *podGuard) tell(namespace, name string) {
+	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, _ = g.in.Write(append(b, '\n')) // a guardian that is gone guards nothing
+	_ = g.g.Tell(guardedPod{g.flags, namespace, name})
 }
 
-// tell names a pod that is about to be made.
-func (g *podGuard) tell(namespace, name string) {
-	if g != nil {
-		g.send(guardedPod{namespace, name})
-	}
-}
-
-// done ends the guardian, once the pods are gone; what could not be deleted is left to it.
+// done ends the guardian; when not all pods could be deleted, it tries again.
 func (g *podGuard) done(clean bool) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if clean {
-		_, _ = io.WriteString(g.in, guardGoodbye+"\n")
-	}
-	_ = g.in.Close()
-	if clean {
-		_ = g.cmd.Wait()
-	}
+	_ = g.g.End(clean)
 }
 
 func newPodGuard(s streams) *cobra.Command {
@@ -124,28 +84,16 @@ func newPodGuard(s streams) *cobra.Command {
 
 // guardPods is the guardian's work.
 func guardPods(ctx context.Context, r io.Reader) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	var hello guardHello
-	if !lines.Scan() || json.Unmarshal(lines.Bytes(), &hello) != nil {
-		return nil // killed before there was anything to guard
-	}
-	var pods []guardedPod
-	for lines.Scan() {
-		if lines.Text() == guardGoodbye {
-			return nil
-		}
-		var p guardedPod
-		if json.Unmarshal(lines.Bytes(), &p) == nil && p.Name != "" {
-			pods = append(pods, p)
-		}
-	}
+	return guardian.Watch(r, func(pods []guardedPod) error { return deletePods(ctx, pods) })
+}
+
+func deletePods(ctx context.Context, pods []guardedPod) error {
 	if len(pods) == 0 {
 		return nil
 	}
 	o, c := &kubeOptions{}, &cobra.Command{}
 	o.flags(c)
-	if err := c.ParseFlags(hello.Flags); err != nil {
+	if err := c.ParseFlags(pods[0].Flags); err != nil {
 		return err
 	}
 	k, err := o.connect()
@@ -160,7 +108,7 @@ func guardPods(ctx context.Context, r io.Reader) error {
 			return ctx.Err()
 		}
 		for _, p := range pods {
-			err = k.pods.Remove(ctx, debugpod.Leftover{Namespace: p.Namespace, Name: p.Name}, podGrace)
+			err = k.pods.Remove(ctx, debugpod.Leftover{Namespace: p.Namespace, Name: p.Name}, patientGrace)
 		}
 	}
 	return err

@@ -113,7 +113,7 @@ func TestManyNodesAreBounded(t *testing.T) {
 // The guardian deletes what it was told of, unless its parent says goodbye.
 func TestGuardian(t *testing.T) {
 	c := newCluster(t, nil)
-	hello := fmt.Sprintf(`{"flags":["--kubeconfig=%s","--context=lab"]}`+"\n", c.config)
+	mine := fmt.Sprintf(`{"flags":["--kubeconfig=%s","--context=lab"],"namespace":"shop","name":"mine"}`+"\n", c.config)
 	put := func() {
 		for _, n := range []string{"mine", "others"} {
 			c.Put(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: n, Labels: map[string]string{debugpod.LabelName: "nettrace"}}})
@@ -123,11 +123,10 @@ func TestGuardian(t *testing.T) {
 		name, in string
 		want     int
 	}{
-		{"killed", hello + `{"namespace":"shop","name":"mine"}` + "\n", 1},
-		{"killed in the middle of a line", hello + `{"namespace":"shop","name":"mine"}` + "\n" + `{"namespace":"shop","na`, 1},
-		{"goodbye", hello + `{"namespace":"shop","name":"mine"}` + "\n" + guardGoodbye + "\n", 2},
-		{"killed before any pod", hello, 2},
-		{"killed at once", "", 2},
+		{"killed", mine, 1},
+		{"killed in the middle of a line", mine + `{"namespace":"shop","na`, 1},
+		{"goodbye", mine + "done\n", 2},
+		{"killed before any pod", "", 2},
 	} {
 		put()
 		if err := guardPods(t.Context(), strings.NewReader(tc.in)); err != nil || len(c.debugPods()) != tc.want {

@@ -173,13 +173,7 @@ func podArgs(c *cobra.Command, p podCommand, args []string, namespace string, le
 		if !lead && (slices.Contains(ofProbes, f.Name) || f.Name == "timeout") {
 			return
 		}
-		if v, ok := f.Value.(pflag.SliceValue); ok {
-			for _, one := range v.GetSlice() {
-				out = append(out, "--"+f.Name+"="+one)
-			}
-			return
-		}
-		out = append(out, "--"+f.Name+"="+f.Value.String())
+		out = append(out, flagArgs(f)...)
 	})
 	if !lead { // only story commands have others, and they follow what the leading node's NAT makes of the flow
 		out = append(out, "--timeout=0", "--translated")
@@ -188,6 +182,19 @@ func podArgs(c *cobra.Command, p podCommand, args []string, namespace string, le
 		}
 	}
 	return append(append(out, "--"), args...)
+}
+
+// flagArgs are the arguments that give a flag the value that it has.
+func flagArgs(f *pflag.Flag) []string {
+	v, ok := f.Value.(pflag.SliceValue)
+	if !ok {
+		return []string{"--" + f.Name + "=" + f.Value.String()}
+	}
+	var out []string
+	for _, one := range v.GetSlice() {
+		out = append(out, "--"+f.Name+"="+one)
+	}
+	return out
 }
 
 // changed visits the flags of the node's command that the user gave.

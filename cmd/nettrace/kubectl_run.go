@@ -26,6 +26,8 @@ import (
 const (
 	podGrace = 2 * time.Second
 	podGone  = 8 * time.Second
+	// patientGrace is for programs that have something of the node to put back (--trace-rules), and where nobody waits.
+	patientGrace = 20 * time.Second
 	// begunWithin is how long the node that leads waits for the others to watch.
 	begunWithin = 30 * time.Second
 )
@@ -36,6 +38,7 @@ type podRun struct {
 	o       *podOptions
 	session *debugpod.Session
 	nodes   []*podNode
+	grace   time.Duration
 	until   bool // --until-drop: whoever ends first ends all
 	say     func(string)
 }
@@ -81,8 +84,11 @@ func runPods(c *cobra.Command, s streams, o *podOptions, out *output, p podComma
 	guard := startGuard(c, say)
 	clean := false
 	defer func() { guard.done(clean) }()
-	r := &podRun{s: s, o: o, say: say, until: given(c, "until-drop")}
-	r.session = k.pods.NewSession(debugpod.Options{Namespace: k.podNamespace, Keep: o.keep, Say: say, Grace: podGrace, Gone: podGone, Guard: guard.tell})
+	r := &podRun{s: s, o: o, say: say, until: given(c, "until-drop"), grace: podGrace}
+	if given(c, "trace-rules") {
+		r.grace = patientGrace
+	}
+	r.session = k.pods.NewSession(debugpod.Options{Namespace: k.podNamespace, Keep: o.keep, Say: say, Grace: r.grace, Gone: r.grace + podGone, Guard: guard.tell})
 	defer func() { // also in a panic
 		left := r.session.Close()
 		clean, err = left == nil, closed(err, left)
@@ -174,9 +180,9 @@ func (r *podRun) run(ctx context.Context, out podOutput, lifetime time.Duration)
 		select {
 		case <-ctx.Done(): // Ctrl-C: the pods are deleted at once; what the programs say at their end is still read
 			end()
-			_ = r.session.Delete(podGrace)
+			_ = r.session.Delete(r.grace)
 			select {
-			case <-time.After(podGrace + podGone):
+			case <-time.After(r.grace + podGone):
 				abort()
 			case <-work.Done():
 			}

@@ -230,6 +230,12 @@ func TestPluginKilledAndDeadline(t *testing.T) {
 	_ = p.cmd.Process.Kill()
 	p.ends(t)
 	c.until(t, "no program", func() bool { return len(c.kubelet.PIDs()) == 0 && c.debugPods()[0].Status.Reason == "DeadlineExceeded" })
+	code, out, errs := c.kubectl(t, "cleanup")
+	t.Log(out)
+	if code != 0 || errs != "" {
+		t.Errorf("cleanup: exit %d: %s%s", code, errs, out)
+	}
+	c.mustHaveNoPods(t)
 }
 
 // Two users follow a flow on one node at once; neither is in the other's way.

@@ -96,7 +96,7 @@ func TestReplayOfTracedRules(t *testing.T) {
 		if strings.Contains(out, "records of rules were lost 3 times") != (tc.note.Lost > 0) || strings.Contains(out, "exact)") != strings.HasSuffix(tc.want, "exact") {
 			t.Errorf("%s: %s", tc.name, out)
 		}
-		if without := journeysOf(t, file, func(r recording) source { return untraced{r} }); !slices.EqualFunc(without, plain, func(a, b journey.Journey) bool { return len(a.Hops) == len(b.Hops) && a.ID == b.ID }) {
+		if without := journeysOf(t, file, func(r recording) source { return withoutTrace{r} }); !slices.EqualFunc(without, plain, func(a, b journey.Journey) bool { return len(a.Hops) == len(b.Hops) && a.ID == b.ID }) {
 			t.Errorf("%s: without the note it is another story", tc.name)
 		}
 	}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// The tests of this file need no privileges: instead of nettrace, pods run scripts that say what nettrace said on two nodes of the lab.
+
+// recorded makes the nodes' programs say what a run of nettrace said there, in two halves: the first line at once, the rest when stdin closes, or
+// at once on the node of the sender.
+func recorded(t *testing.T, c *cluster, name string) {
+	t.Helper()
+	c.kubelet = c.RunKubelet(t, func(p *corev1.Pod) *exec.Cmd {
+		file, err := filepath.Abs("../../testdata/merged/" + name + "." + p.Spec.NodeName + ".jsonl")
+		if err != nil {
+			t.Error(err)
+		}
+		wait := "cat >/dev/null; "
+		if strings.Contains(strings.Join(p.Spec.Containers[0].Args, " "), "--probe") {
+			wait = ""
+		}
+		return exec.Command("sh", "-c", `trap "" TERM; read objects; head -n1 "$0"; `+wait+`tail -n+2 "$0"; echo "nettrace: end of output" >&2; exit 2`, file)
+	})
+}
+
+// The streams of two pods are one story: that of the same records in files.
+func TestPluginMergesStreams(t *testing.T) {
+	c := newCluster(t, nil)
+	recorded(t, c, "tunnel-lost-in-fabric")
+	code, out, errs := c.kubectl(t, "flow", "shop/client", "shop/web-7d9c5b8f4-abcde:8080", "--probe")
+	want, err := os.ReadFile("../../testdata/merged/tunnel-lost-in-fabric.story")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := regexp.MustCompile(`192\.168\.50\.1:\d+|at \d\d:\d\d:\d\d\.\d+`) // which of four equal packets stands for them
+	if code != exitVerdict || errs != "" || one.ReplaceAllString(out, "…") != one.ReplaceAllString(string(want), "…") {
+		t.Errorf("exit %d: %s\n%s\nwant\n%s", code, errs, out, want)
+	}
+	c.mustHaveNoPods(t)
+}
+
+// Ctrl-C while nodes watch: the pods are gone before the command ends, and the verdict is of what was seen.
+func TestPluginInterruptedWhileScriptsWatch(t *testing.T) {
+	c := newCluster(t, nil)
+	recorded(t, c, "tunnel-lost-in-fabric")
+	p := c.start(t, "flow", "shop/client", "shop/web-7d9c5b8f4-abcde:8080", "-o", "json")
+	p.out.has(t, begun)
+	c.until(t, "two attached programs", func() bool { return c.kubelet.Attached() == 2 })
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	code := p.ends(t)
+	c.mustHaveNoPods(t)
+	if code != exitVerdict || !strings.Contains(p.out.String(), `"kind":"verdict","outcome":"lost"`) || p.errs.String() != "" {
+		t.Errorf("exit %d: %s\n%s", code, p.errs, p.out)
+	}
+}
+
+// A connection that is cut in the middle of a story: the rest comes from the log.
+func TestPluginCutWhileScriptsWatch(t *testing.T) {
+	c := newCluster(t, nil)
+	recorded(t, c, "tunnel-lost-in-fabric")
+	p := c.start(t, "flow", "shop/client", "shop/web-7d9c5b8f4-abcde:8080", "-o", "json")
+	p.out.has(t, begun)
+	c.until(t, "two attached programs", func() bool { return c.kubelet.Attached() == 2 })
+	c.kubelet.Cut()
+	code := p.ends(t)
+	c.mustHaveNoPods(t)
+	if code != exitVerdict || !strings.Contains(p.out.String(), `"kind":"verdict","outcome":"lost"`) || strings.Count(p.errs.String(), "was cut: its run ended there; what it wrote was read from its log\n") != 2 {
+		t.Errorf("exit %d: %s\n%s", code, p.errs, p.out)
+	}
+}
