@@ -214,12 +214,11 @@ func TestLiveEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r, pw := io.Pipe()
 	t.Cleanup(func() { _ = pw.Close() })
-	c = &told{}
+	c = &told{on: func(*journey.Journey) { cancel() }}
 	go func() {
 		_, _ = pw.Write(a[:bytes.LastIndexByte(bytes.TrimSpace(a), '\n')+1]) // all but the verdict
-		cancel()
 	}()
-	if _, err := Run(ctx, []Source{{"a", r}}, c, Options{}); err != nil || c.verdict == nil || c.verdict.Outcome != verdict.Unseen || len(c.journeys) == 0 {
+	if _, err := Run(ctx, []Source{{"a", r}}, c, Options{Live: true, Hold: 10 * time.Millisecond}); err != nil || c.verdict == nil || c.verdict.Outcome != verdict.Unseen || len(c.journeys) == 0 {
 		t.Errorf("called off: %v, %+v", err, c.verdict)
 	}
 }
