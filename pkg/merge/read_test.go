@@ -214,12 +214,11 @@ func TestLiveEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r, pw := io.Pipe()
 	t.Cleanup(func() { _ = pw.Close() })
-	c = &told{}
+	c = &told{on: func(*journey.Journey) { cancel() }}
 	go func() {
 		_, _ = pw.Write(a[:bytes.LastIndexByte(bytes.TrimSpace(a), '\n')+1]) // all but the verdict
-		cancel()
 	}()
-	if _, err := Run(ctx, []Source{{"a", r}}, c, Options{}); err != nil || c.verdict == nil || c.verdict.Outcome != verdict.Unseen || len(c.journeys) == 0 {
+	if _, err := Run(ctx, []Source{{"a", r}}, c, Options{Live: true, Hold: 10 * time.Millisecond}); err != nil || c.verdict == nil || c.verdict.Outcome != verdict.Unseen || len(c.journeys) == 0 {
 		t.Errorf("called off: %v, %+v", err, c.verdict)
 	}
 }
@@ -292,5 +291,46 @@ func TestLiveWaitsForASlowSender(t *testing.T) {
 	_, _ = aw.Close(), bw.Close()
 	if err := <-done; err != nil || len(c.journeys) != 1 || c.journeys[0].End != journey.Delivered || c.journeys[0].Hops[0].Node != "node1" {
 		t.Errorf("%v, %d journeys: %+v", err, len(c.journeys), c.journeys[0])
+	}
+}
+
+// With patience, what is told live is what is told of the files, however the lines come.
+func TestLiveIsTheSameStory(t *testing.T) {
+	for seed := range uint64(20) {
+		w := skewed(seed)
+		w.connection()
+		a, b := w.lines(t, w.a), w.lines(t, w.b)
+		want := rendered(t, "story", a, b)
+		ar, aw := io.Pipe()
+		br, bw := io.Pipe()
+		var out bytes.Buffer
+		r, err := render.New("story", &out, render.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := Run(context.Background(), []Source{{"a.jsonl", ar}, {"b.jsonl", br}}, r, Options{Live: true, Hold: time.Minute})
+			done <- err
+		}()
+		for len(a) > 0 || len(b) > 0 {
+			from, to := &a, aw
+			if len(a) == 0 || len(b) > 0 && w.rng.IntN(2) == 0 {
+				from, to = &b, bw
+			}
+			n := min(len(*from), 1+w.rng.IntN(3000))
+			if _, err := to.Write((*from)[:n]); err != nil {
+				t.Fatal(err)
+			}
+			if *from = (*from)[n:]; len(*from) == 0 {
+				_ = to.Close()
+			}
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != want {
+			t.Errorf("seed %d: live and offline differ", seed)
+		}
 	}
 }
