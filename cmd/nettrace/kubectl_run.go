@@ -173,7 +173,9 @@ func (r *podRun) run(ctx context.Context, out podOutput, lifetime time.Duration)
 	}
 	go func() {
 		err := r.guarded("show the output", func() error { return out.show(ctx) })
-		end() // also when stdout went away
+		if err != nil || out.together() { // stdout went away, or all is told
+			end()
+		}
 		shown <- err
 	}()
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -76,5 +77,26 @@ func TestPluginCutWhileScriptsWatch(t *testing.T) {
 	c.mustHaveNoPods(t)
 	if code != exitVerdict || !strings.Contains(p.out.String(), `"kind":"verdict","outcome":"lost"`) || strings.Count(p.errs.String(), "was cut: its run ended there; what it wrote was read from its log\n") != 2 {
 		t.Errorf("exit %d: %s\n%s", code, p.errs, p.out)
+	}
+}
+
+// Nodes that are shown as they are go on until somebody ends them; their lines say whose they are.
+func TestPluginShowsLinesOfNodes(t *testing.T) {
+	c := newCluster(t, nil)
+	c.kubelet = c.RunKubelet(t, func(p *corev1.Pod) *exec.Cmd {
+		return exec.Command("sh", "-c", `trap "" TERM; read objects; echo "a drop `+"\x1b[31m"+`"; cat >/dev/null; echo last; echo "nettrace: end of output" >&2`)
+	})
+	p := c.start(t, "drops", "--all-nodes")
+	p.out.times(t, `: a drop \x1b[31m`, 2)
+	if len(c.kubelet.PIDs()) != 2 {
+		t.Errorf("programs: %v", c.kubelet.PIDs())
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	code := p.ends(t)
+	c.mustHaveNoPods(t)
+	lines := strings.Split(p.out.String(), "\n")
+	slices.Sort(lines)
+	if want := `,node1: a drop \x1b[31m,node1: last,node2: a drop \x1b[31m,node2: last`; code != 0 || strings.Join(lines, ",") != want || p.errs.String() != "" {
+		t.Errorf("exit %d: %s\n%s", code, p.errs, strings.Join(lines, ","))
 	}
 }
