@@ -168,7 +168,7 @@ func TestLostEventsInTheCases(t *testing.T) {
 				if v, _ := judgeLossy(t, recorded, 0, 0, false); v.Cause != c.Expect.Cause || string(v.Layer) != c.Layer {
 					t.Errorf("the whole recording says %s %s, the case expects %s %s", v.Layer, v.Cause, c.Layer, c.Expect.Cause)
 				}
-				n.lose(t, c.Name, recorded, 20)
+				n.lose(t, c.Name, recorded, 12)
 			})
 		}
 	})

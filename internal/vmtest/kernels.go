@@ -41,7 +41,8 @@ var Kernels = []Kernel{
 		Rungs: []string{"fentry", "kprobe"}, Why: "no drop reasons, no module BTF, no kprobe.multi",
 		BlindOn: map[string]map[string]string{"fentry": with(manyArguments[:1], varargs, noModuleBTF)},
 		Cases:   map[string][]string{"fentry": {"healthy-same-node", "accept-queue-full", "route-missing"}}, // conntrack and NAT are modules
-		Unable:  map[string]string{"timestamps-rejected": "tcp_drop frees where no point sees it: the cause is told by its counter, and only likely"},
+		Unable: map[string]string{"timestamps-rejected": "tcp_drop frees where no point sees it: the cause is told by its counter, and only likely",
+			"conntrack-race": "it lets the query go on, and the answer comes back translated for its rival"},
 	},
 	{
 		Line: "6.1", Suites: []string{mirror + " bookworm main", security + " bookworm-security main"},

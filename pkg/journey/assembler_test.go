@@ -176,6 +176,8 @@ func TestEnds(t *testing.T) {
 	}
 	overtaken, late := drop("TCP_RFC7323_PAWS", "tcp_validate_incoming"), drop("TCP_RFC7323_PAWS", "tcp_validate_incoming")
 	overtaken.TCPFlags, late.TCPFlags, late.Payload = flagACK, flagACK, 100
+	closing, data := drop("NOT_SPECIFIED", "tcp_rcv_state_process"), drop("NOT_SPECIFIED", "tcp_rcv_state_process")
+	closing.TCPFlags, data.TCPFlags, data.Payload = flagACK, flagACK, 100
 	icmp := ev(2, tracer.PointICMP, 3, "eth0", "veth")
 	icmp.ICMPType, icmp.ICMPCode = 3, 3
 	rst := ev(2, tracer.PointResetSent, 3, "eth0", "veth")
@@ -196,6 +198,8 @@ func TestEnds(t *testing.T) {
 		{"old data is no drop", local, []tracer.Event{rx, drop("TCP_OLD_DATA", "tcp_rcv_established")}, "device-rx socket = delivered"},
 		{"old data elsewhere is one", Options{}, []tracer.Event{rx, drop("TCP_OLD_DATA", "x")}, "device-rx drop = dropped"},
 		{"an ACK that a later one overtook is no drop", local, []tracer.Event{rx, overtaken}, "device-rx socket = delivered"},
+		{"an ACK to a connection that closes is no drop", local, []tracer.Event{rx, closing}, "device-rx socket = delivered"},
+		{"data to a connection that closes is one", local, []tracer.Event{rx, data}, "device-rx drop = dropped"},
 		{"data with an old timestamp is one", local, []tracer.Event{rx, late}, "device-rx drop = dropped"},
 		{"a closed socket's queue", local, []tracer.Event{rx, drop("QUEUE_PURGE", "skb_queue_purge_reason")}, "device-rx socket = delivered"},
 		{"a drop that is none by its name", local, []tracer.Event{rx, drop("SKB_CONSUMED", "x")}, "device-rx socket = delivered"},

@@ -250,6 +250,9 @@ func (f *flight) noise(e *tracer.Event) bool {
 	if strings.Contains(e.Reason, "PAWS") && e.Payload == 0 && e.TCPFlags == flagACK { // overtaken by one with a newer timestamp, which says all that it says
 		return true
 	}
+	if e.Reason == "NOT_SPECIFIED" && e.Location == "tcp_rcv_state_process" && e.Payload == 0 && e.TCPFlags == flagACK {
+		return true // an ACK without data to a connection that closes: it is read, and nothing of it is queued (net/ipv4/tcp_input.c)
+	}
 	usual := e.Reason == "NOT_SPECIFIED" || (e.Reason == "" && f.heard)
 	return usual && strings.HasPrefix(e.Location, "tcp_v") && !f.hasRST
 }
