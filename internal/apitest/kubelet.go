@@ -218,6 +218,7 @@ func (k *Kubelet) follow(pod *corev1.Pod, p *process, out, errs io.Reader) {
 	p.mu.Unlock()
 	if now := k.s.pod(pod.Namespace, pod.Name); now != nil && now.DeletionTimestamp != nil {
 		k.status(now, ended(pod, st, reason, message))
+		now.Status = ended(pod, st, reason, message)
 		k.s.Delete(now)
 		return
 	}

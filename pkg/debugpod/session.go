@@ -27,7 +27,7 @@ type Session struct {
 
 	mu      sync.Mutex
 	pods    map[string]*corev1.Pod // as they are now, by name; nil: known to be gone
-	final   map[string]*corev1.Pod // as they were when they went
+	final   map[string]*corev1.Pod // as they were when their programs had ended
 	news    chan struct{}          // closed when one of them changes
 	ready   bool                   // the watch works
 	broken  error                  // it does not
@@ -120,8 +120,11 @@ func (s *Session) saw(o any, gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pods[p.Name], s.broken = p, nil
+	if c := containerOf(p); c != nil && c.State.Terminated != nil {
+		s.final[p.Name] = p
+	}
 	if gone {
-		s.pods[p.Name], s.final[p.Name] = nil, p
+		s.pods[p.Name] = nil
 	}
 	s.wake()
 }
@@ -278,7 +281,7 @@ func (s *Session) Ended(ctx context.Context, name, node string) (int, error) {
 	}
 }
 
-// lastOf is a pod as it was when it went; an empty one when that is not known.
+// lastOf is a pod as it was when its program had ended; an empty one when that is not known.
 func (s *Session) lastOf(name string) *corev1.Pod {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -39,6 +39,8 @@ func look(p *corev1.Pod, events []corev1.Event) (stage, string) {
 		}
 	}
 	switch {
+	case p.DeletionTimestamp != nil && p.Status.Reason == "":
+		return hopeless, fmt.Sprintf("the pod on node %s is being deleted by somebody else: is the node being drained?", node)
 	case p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded:
 		return hopeless, failed(p)
 	case p.DeletionTimestamp != nil:
