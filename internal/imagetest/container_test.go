@@ -140,7 +140,7 @@ func strip(v any) any {
 		if v["outer"] != nil {
 			delete(v, "ct")
 		}
-		for _, k := range []string{"t", "time", "ms", "attachMs", "id", "ipid", "seq", "journey", "journeys", "version"} {
+		for _, k := range []string{"t", "at", "time", "ms", "attachMs", "id", "ipid", "seq", "journey", "journeys", "version"} {
 			delete(v, k)
 		}
 		for k := range v {
