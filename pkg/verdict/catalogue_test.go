@@ -15,11 +15,11 @@ import (
 	"github.com/nettrace-io/nettrace/pkg/verdict/causes"
 )
 
-// literals are the strings that the package's own code gives as a cause, and all its strings but the names of checks.
-func literals(t *testing.T) (asCause, any map[string]bool) {
+// literals are the strings that the code in a folder gives as a cause, and all its strings but the names of checks.
+func literals(t *testing.T, dir string) (asCause, any map[string]bool) {
 	t.Helper()
 	asCause, any = map[string]bool{}, map[string]bool{}
-	files, err := filepath.Glob("*.go")
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,15 @@ func TestEveryCauseIsFoundByACheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asCause, any := literals(t)
+	asCause, any := literals(t, ".")
+	by := map[string]map[string]bool{"": any}
+	for _, other := range []string{"diagnose", "merge"} {
+		var named map[string]bool
+		named, by[other] = literals(t, filepath.Join("..", other))
+		for name := range named {
+			asCause[name] = true
+		}
+	}
 	if len(asCause) < 50 {
 		t.Fatalf("only %d causes were found in the code: the test does not see them", len(asCause))
 	}
@@ -83,7 +91,7 @@ func TestEveryCauseIsFoundByACheck(t *testing.T) {
 	}
 	for _, c := range all {
 		stage, ok := strings.CutSuffix(c.Cause, "-drop")
-		if !any[c.Cause] && !(c.Generic && ok && any[stage]) { // generic makes these of the stage
+		if !by[c.By][c.Cause] && !(c.Generic && ok && any[stage]) { // generic makes these of the stage
 			t.Errorf("no check finds %s", c.Cause)
 		}
 	}

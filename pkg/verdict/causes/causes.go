@@ -21,6 +21,8 @@ type Cause struct {
 	Short  string   `yaml:"short"` // one sentence, without a full stop
 	// Generic causes name the stage only: no check knew better.
 	Generic bool `yaml:"generic,omitempty"`
+	// By is the package that finds it, beside pkg: "verdict" where it is empty. One node's trace alone does not end with the others'.
+	By string `yaml:"by,omitempty"`
 	// Unshown says why no lab case ends with this cause; "" where one must.
 	Unshown string `yaml:"unshown,omitempty"`
 }

@@ -34,6 +34,9 @@ func TestTheListIsWellFormed(t *testing.T) {
 				t.Errorf("%s: layer %q is none of %v, or is there twice", c.Cause, l, layers)
 			}
 		}
+		if !slices.Contains([]string{"", "diagnose", "merge"}, c.By) || c.By != "" && c.Unshown == "" {
+			t.Errorf("%s: found by %q, unshown %q: a cause that one node's trace cannot find has its reason", c.Cause, c.By, c.Unshown)
+		}
 		if c.Generic && c.Unshown != "" {
 			t.Errorf("%s is generic: no case has to show it", c.Cause)
 		}
