@@ -28,17 +28,16 @@ func (f *flight) tunnel(a *Assembler, e *tracer.Event) {
 		f.pend.sent, f.pend.tunnel = nil, nil
 		f.tunnelType = e.Tunnel
 		h.Tunnel = &Tunnel{Type: e.Tunnel, Op: "encap", VNI: e.VNI, Outer: tupleOf(&e.Outer)}
-		f.outer = e.Outer
+		f.outer, f.vni = e.Outer, e.VNI
 		f.add(h)
 	case !e.Outer.Valid() && f.outer.Valid() && e.HasPacket:
 		h := f.hop(a, e, StageTunnel)
 		h.Func, h.Backend = "", ""
-		h.Tunnel = &Tunnel{Type: f.tunnelType, Op: "decap", VNI: f.vni(), Outer: tupleOf(&f.outer)}
+		h.Tunnel = &Tunnel{Type: f.tunnelType, Op: "decap", VNI: f.vni, Outer: tupleOf(&f.outer)}
 		f.outer = tracer.Tuple{}
 		f.add(h)
 	case e.HasPacket:
-		f.outer = e.Outer
-		f.tunnelType = e.Tunnel
+		f.outer, f.tunnelType, f.vni = e.Outer, e.Tunnel, e.VNI
 	}
 }
 
@@ -50,16 +49,6 @@ func (f *flight) tunnelDevice(netns uint32) *Hop {
 		}
 	}
 	return nil
-}
-
-// vni is that of the tunnel the packet entered last.
-func (f *flight) vni() uint32 {
-	for i := len(f.j.Hops) - 1; i >= 0; i-- {
-		if t := f.j.Hops[i].Tunnel; t != nil {
-			return t.VNI
-		}
-	}
-	return 0
 }
 
 func (f *flight) nat(a *Assembler, e *tracer.Event) {

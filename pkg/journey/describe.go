@@ -3,6 +3,7 @@
 package journey
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -74,7 +75,7 @@ func sentence(j *Journey, i int, w *Words) string {
 		return fmt.Sprintf("waits for the MAC address of %s on %s", w.addr("", h.Route.Gateway, 0), h.Route.OIF)
 	case StageTunnel:
 		if h.Tunnel.Op == "decap" {
-			return "taken out of " + h.Tunnel.name()
+			return h.Tunnel.TakenOut()
 		}
 		o := &h.Tunnel.Outer
 		return fmt.Sprintf("put into %s, %s to %s", h.Tunnel.name(), w.addr("udp", o.Src, 0), w.addr("udp", o.Dst, o.Dport))
@@ -86,6 +87,14 @@ func sentence(j *Journey, i int, w *Words) string {
 		return dropped(h)
 	}
 	return string(h.Stage)
+}
+
+// TakenOut is the sentence of a packet that leaves the tunnel: "taken out of VXLAN VNI 1". A VNI of 0 is one that nobody saw, and is left out.
+func (t *Tunnel) TakenOut() string {
+	if t.VNI == 0 {
+		return "taken out of " + cmp.Or(tunnelWords[t.Type], "a tunnel")
+	}
+	return "taken out of " + t.name()
 }
 
 // name is "VXLAN VNI 1", "Geneve VNI 5" or "IP-in-IP".

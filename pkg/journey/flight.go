@@ -14,6 +14,7 @@ type flight struct {
 
 	tuple      tracer.Tuple // as it is now
 	tunnelType string       // of outer
+	vni        uint32       // of outer, as the packet was last seen
 	outer      tracer.Tuple // the tunnel's packet now, invalid outside of tunnels
 	ipid       uint16
 	seq        uint32
@@ -48,7 +49,7 @@ type ctKey struct {
 
 func newFlight(a *Assembler, e *tracer.Event) *flight {
 	f := &flight{ids: []uint64{e.ID}, last: e.Time, tuple: e.Tuple, ipid: e.IPID, seq: e.Seq, flags: e.TCPFlags, payload: e.Payload, lastNS: e.NetNS}
-	f.outer, f.tunnelType = e.Outer, e.Tunnel
+	f.outer, f.tunnelType, f.vni = e.Outer, e.Tunnel, e.VNI
 	f.key = attemptOf(e)
 	f.heard = a.heard[f.key]
 	f.j = Journey{ID: a.nextID, Direction: directions[e.Dir], Attempt: a.attempt(e), Packet: packetOf(e), Start: e.Time}
