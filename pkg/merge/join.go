@@ -5,6 +5,7 @@ package merge
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -78,6 +79,7 @@ func (c *chain) journey() *journey.Journey {
 			h := p.j.Hops[k]
 			h.T += p.base - head.base
 			h.Approx = h.Approx || p.approx
+			numbered(&h, out.Hops)
 			out.Hops = append(out.Hops, h)
 		}
 		out.Complete = out.Complete && p.j.Complete
@@ -87,6 +89,30 @@ func (c *chain) journey() *journey.Journey {
 		out.Packet.SrcRef = tail.j.Packet.SrcRef
 	}
 	return &out
+}
+
+// numbered gives the hop of a packet that leaves a tunnel the VNI of the hop before at which it was put in, where the receiver did not tell one: a
+// nettrace that wrote down only what it saw put in says 0. Without either the sentence names none.
+func numbered(h *journey.Hop, before []journey.Hop) {
+	if h.Stage != journey.StageTunnel || h.Tunnel == nil || h.Tunnel.Op != "decap" || h.Tunnel.VNI != 0 {
+		return
+	}
+	t := *h.Tunnel // the part's own stays as it was read
+	for i := len(before) - 1; i >= 0; i-- {
+		if in := before[i].Tunnel; in != nil {
+			if in.Op == "encap" && in.Type == t.Type && farEnd(in) == farEnd(&t) {
+				t.VNI = in.VNI
+			}
+			break // an earlier one was left again
+		}
+	}
+	h.Tunnel, h.What = &t, t.TakenOut()
+}
+
+// farEnd is where a tunnel's packet goes. A translator between the nodes may change where it comes from; who packs it anew sends it from
+// somewhere to somewhere else.
+func farEnd(t *journey.Tunnel) netip.AddrPort {
+	return netip.AddrPortFrom(t.Outer.Dst.Unmap(), t.Outer.Dport)
 }
 
 // unseenNAT is the hop for what changed between two nodes.

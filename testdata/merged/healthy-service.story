@@ -23,7 +23,7 @@ blind: 55 kernel functions (__ip_local_out, nf_hook_slow, ...): this kernel has 
   node node2
         0.457 ms device-rx  received at eth0 inside VXLAN
         0.472 ms route      tunnel packet routed: for this namespace
-        0.492 ms tunnel     taken out of VXLAN VNI 0
+        0.492 ms tunnel     taken out of VXLAN VNI 1
         0.492 ms device-rx  comes out of the tunnel device flannel.1
         0.503 ms route      routed to cni0, directly connected
         0.555 ms neighbour  waits for the MAC address of shop/web-7d9c5b8f4-abcde on cni0
@@ -51,7 +51,7 @@ blind: 55 kernel functions (__ip_local_out, nf_hook_slow, ...): this kernel has 
   node node1
         0.115 ms device-rx  received at eth0 inside VXLAN
         0.127 ms route      tunnel packet routed: for this namespace
-        0.140 ms tunnel     taken out of VXLAN VNI 0
+        0.140 ms tunnel     taken out of VXLAN VNI 1
         0.140 ms device-rx  comes out of the tunnel device flannel.1
         0.147 ms route      routed to cni0, directly connected
         0.160 ms nat        DNAT undone: source shop/web-7d9c5b8f4-abcde:8080 becomes svc/shop/web:http again
@@ -81,7 +81,7 @@ blind: 55 kernel functions (__ip_local_out, nf_hook_slow, ...): this kernel has 
   node node2
         0.053 ms device-rx  received at eth0 inside VXLAN
         0.058 ms route      tunnel packet routed: for this namespace
-        0.068 ms tunnel     taken out of VXLAN VNI 0
+        0.068 ms tunnel     taken out of VXLAN VNI 1
         0.068 ms device-rx  comes out of the tunnel device flannel.1
         0.072 ms route      routed to cni0, directly connected
         0.081 ms bridge     handed to the bridge cni0
