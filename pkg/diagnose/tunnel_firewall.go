@@ -53,7 +53,7 @@ func outerEnds(in *Input, from *netstate.Namespace, l *netstate.Link, t *side) (
 // outer asks one node's rules about one direction.
 func (in *Input) outer(p *parts, n *netstate.Namespace, src, dst netip.Addr, port uint16, sends bool) {
 	var d ruleset.DryRun
-	x := with([]ruleset.Way{{Share: 1, Sure: true, Packet: ruleset.Packet{Proto: "udp", Src: src, Dst: dst, Sport: anySport, Dport: port}}}, n)
+	x := []ruleset.Way{{Share: 1, Sure: true, Packet: ruleset.Packet{Proto: "udp", Src: src, Dst: dst, Sport: anySport, Dport: port}}}
 	hook := "INPUT"
 	if sends {
 		hook = "OUTPUT"

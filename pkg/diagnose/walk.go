@@ -69,10 +69,10 @@ func (in *Input) walkFrom(w *way, out *walked) {
 	var local, onward []ruleset.Way
 	switch {
 	case w.src.ns == w.entry:
-		local, onward = d.Send(in.key(w.entry), w.entry.World(), with(ways, w.entry))
+		local, onward = d.Send(in.key(w.entry), w.entry.World(), ways)
 	default:
 		if w.src.ns != nil {
-			local, ways = d.Send(in.key(w.src.ns), w.src.ns.World(), with(ways, w.src.ns))
+			local, ways = d.Send(in.key(w.src.ns), w.src.ns.World(), ways)
 			d.Accepted(in.key(w.src.ns), true, local)
 		}
 		var bridged bool
@@ -81,7 +81,7 @@ func (in *Input) walkFrom(w *way, out *walked) {
 			in.deliver(d, w.entry, ways)
 			return
 		}
-		local, onward = d.Receive(in.key(w.entry), w.entry.World(), with(ways, w.entry))
+		local, onward = d.Receive(in.key(w.entry), w.entry.World(), ways)
 	}
 	out.entry = append(destinations(local), destinations(onward)...)
 	for _, e := range d.Ends { // what was translated and then stopped
@@ -91,15 +91,6 @@ func (in *Input) walkFrom(w *way, out *walked) {
 	}
 	d.Accepted(in.key(w.entry), true, local)
 	in.deliver(d, w.entry, onward)
-}
-
-// with gives packets the ipsets of the namespace whose rules they meet.
-func with(ways []ruleset.Way, n *netstate.Namespace) []ruleset.Way {
-	out := slices.Clone(ways)
-	for i := range out {
-		out[i].Packet.Sets = n.IPSets
-	}
-	return out
 }
 
 func destinations(ways []ruleset.Way) []netip.AddrPort {
@@ -155,7 +146,7 @@ func (in *Input) deliver(d *ruleset.DryRun, host *netstate.Namespace, ways []rul
 		if t.host != nil && t.host != host {
 			at = t.host
 			x.Packet.In, x.Packet.PhysIn, x.Packet.Mark = inbound(at, x.Packet.Src), "", 0
-			local, onward := d.Receive(in.key(at), at.World(), with([]ruleset.Way{x}, at))
+			local, onward := d.Receive(in.key(at), at.World(), []ruleset.Way{x})
 			d.Accepted(in.key(at), true, local)
 			for _, y := range onward {
 				in.enterPod(d, at, &t, y)
@@ -178,7 +169,7 @@ func (in *Input) enterPod(d *ruleset.DryRun, at *netstate.Namespace, t *side, x 
 			x.Packet.In = o.Link.Name
 		}
 	}
-	mine, beyond := d.Receive(in.key(t.ns), t.ns.World(), with([]ruleset.Way{x}, t.ns))
+	mine, beyond := d.Receive(in.key(t.ns), t.ns.World(), []ruleset.Way{x})
 	d.Accepted(in.key(t.ns), true, mine)
 	d.Accepted(in.key(t.ns), false, beyond)
 }

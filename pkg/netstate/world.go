@@ -8,11 +8,12 @@ import (
 	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
 )
 
-// World is what a dry run through the namespace's rules can ask for: its rules, its own addresses, and where its routes lead. Policy rules of
-// routing are not looked at.
+// World is what a dry run through the namespace's rules can ask for: its rules, its ipsets, its own addresses, and where its routes lead. Policy
+// rules of routing are not looked at.
 func (n *Namespace) World() *ruleset.World {
 	return &ruleset.World{
-		Sets: n.Rulesets,
+		Sets:   n.Rulesets,
+		IPSets: n.IPSets,
 		Local: func(a netip.Addr) bool {
 			route, ok := n.RouteFor(a)
 			return n.IsLocal(a) || ok && route.Type == "local"

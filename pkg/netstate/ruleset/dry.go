@@ -40,7 +40,7 @@ type visit struct {
 // Receive lets packets come in at their device: PREROUTING, then INPUT for those whose destination is local, FORWARD and POSTROUTING for the
 // others. It returns both; neither has an end yet.
 func (d *DryRun) Receive(name string, w *World, ways []Way) (local, onward []Way) {
-	ways = fresh(ways)
+	ways = fresh(w, ways)
 	for i := range ways {
 		ways[i].Packet.Out, ways[i].Packet.PhysOut = "", ""
 	}
@@ -61,7 +61,7 @@ func (d *DryRun) Receive(name string, w *World, ways []Way) (local, onward []Way
 
 // Send lets packets start in the namespace: OUTPUT and POSTROUTING; what is for the namespace itself comes in again through its loopback.
 func (d *DryRun) Send(name string, w *World, ways []Way) (local, onward []Way) {
-	ways = fresh(ways)
+	ways = fresh(w, ways)
 	var out []Way
 	for _, x := range ways {
 		x.Packet.In, x.Packet.PhysIn, x.Packet.PhysOut = "", "", ""
@@ -89,12 +89,13 @@ func (d *DryRun) Send(name string, w *World, ways []Way) (local, onward []Way) {
 	return d.hook(name, w, "INPUT", d.hook(name, w, "PREROUTING", local)), onward
 }
 
-// fresh: a namespace has its own conntrack, and marks do not cross from one to the next (net/core/skbuff.c, skb_scrub_packet).
-func fresh(ways []Way) []Way {
+// fresh: a namespace has its own conntrack and ipsets, and marks do not cross from one to the next (net/core/skbuff.c, skb_scrub_packet).
+func fresh(w *World, ways []Way) []Way {
 	ways = slices.Clone(ways)
 	for i := range ways {
 		x := &ways[i]
 		x.untracked, x.dnat, x.snat, x.known = false, false, false, false
+		x.Packet.Sets = w.IPSets
 	}
 	return ways
 }

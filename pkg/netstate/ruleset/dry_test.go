@@ -348,3 +348,36 @@ func pick(first bool, a, b string) string {
 	}
 	return b
 }
+
+// Topology: two namespaces whose rules ask a set of one name; the first has the sender in it, the second does not, and a third did not read its
+// sets. Expectation: each namespace's rules are answered by its own.
+func TestDryRunAsksEachNamespacesSets(t *testing.T) {
+	rules := text(t, "*filter\n"+acceptAll+"-A FORWARD -m set --match-set S src -j DROP\nCOMMIT\n")
+	with := node(rules)
+	with.IPSets = ipsets(t, "create S hash:ip family inet\nadd S 10.244.1.10\n")
+	without := node(rules)
+	without.IPSets = ipsets(t, "create S hash:ip family inet\nadd S 10.244.1.11\n")
+	unread := node(rules)
+	for _, tc := range []struct {
+		name string
+		way  []*World
+		end  string
+		sure bool
+	}{
+		{"in the set", []*World{with}, EndDrop, true},
+		{"not in the set", []*World{without}, EndAccept, true},
+		{"in the second one's", []*World{without, with}, EndDrop, true},
+		{"the first one's set is not the second's", []*World{without, unread}, EndUnknown, false},
+	} {
+		d := &DryRun{}
+		ways := []Way{{Packet: Packet{Proto: "tcp", Src: netip.MustParseAddr("10.244.1.10"), Sport: 40000, Dst: netip.MustParseAddr("10.244.2.20"), Dport: 80, In: "cni0", SYN: true, Sets: with.IPSets}, Share: 1, Sure: true}}
+		for _, w := range tc.way {
+			_, ways = d.Receive("", w, ways)
+		}
+		d.Accepted("", false, ways)
+		d.Finish()
+		if got := Decision(d.Ends); got != tc.end || (len(d.Ends) == 1 && d.Ends[0].Sure) != tc.sure {
+			t.Errorf("%s: %s, %+v", tc.name, got, d.Ends)
+		}
+	}
+}

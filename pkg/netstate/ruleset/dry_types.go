@@ -7,6 +7,8 @@ import "net/netip"
 // World is what a dry run needs to know of a network namespace beside its rules.
 type World struct {
 	Sets []Ruleset
+	// IPSets are the ipsets that its rules ask; nil when they were not read.
+	IPSets *IPSets
 	// Local says whether an address is one of the namespace's own.
 	Local func(netip.Addr) bool
 	// Route is the device that an address is routed to, UnknownDevice when that is not known; ok is false when there is no route.
