@@ -41,10 +41,7 @@ func lostBetween(e *evidence) *verdict.Verdict {
 
 // verdict is what a loss says; nil when it is too little to say anything: packets of the same size arrive, and few are missing.
 func (l *loss) verdict() *verdict.Verdict {
-	p := l.gone[0]
-	if len(l.sure) > 0 {
-		p = l.sure[0]
-	}
+	p := l.gone[0] // whether it is one of the sure depends on how the streams were read, and what is told of it must not
 	h := *p.last()
 	v := &verdict.Verdict{Outcome: verdict.Lost, Layer: verdict.Underlay, Confidence: verdict.Likely, Node: p.node(), Where: h.Where, Hop: &h}
 	if len(l.sure) > 0 {
@@ -97,8 +94,11 @@ func (l *loss) absence(p *part) []string {
 		watching += ", and lost no events"
 	}
 	out := []string{sent, watching}
-	if len(l.sure) == 0 {
+	switch n := len(l.gone) - len(l.sure); {
+	case n == len(l.gone):
 		out = append(out, fmt.Sprintf("%s may have missed them: %s", l.to.node(), l.why))
+	case n > 0:
+		out = append(out, fmt.Sprintf("%s may have missed %d of them: %s; the other %d it cannot have missed", l.to.node(), n, l.why, len(l.sure)))
 	}
 	return out
 }

@@ -15,7 +15,7 @@ type loss struct {
 	// elsewhere is set when the packets were sent to this address, which no watched node has, although `to` has their destination.
 	elsewhere netip.Addr
 	direction journey.Direction
-	gone      []*part
+	gone      []*part // in the order of the chains: by the reference's clock, then by id
 	// arrived are the packets of the same direction that came from one to the other.
 	arrived []*part
 	// sure are those of gone that the receiver cannot have missed; why says what makes the others unsure.

@@ -21,10 +21,12 @@ blind: 55 kernel functions (__ip_local_out, nf_hook_slow, ...): this kernel has 
 LOST: the request is lost between node1 and node2: node1 sent it inside VXLAN to 192.168.50.2:8472, and node2 never received it
 layer: underlay · cause: tunnel-lost-in-fabric · confirmed · on node1
 evidence:
-  - node1: sent SYN 10.244.1.10:42745 → 10.244.2.20:8080 out of eth0 inside VXLAN 192.168.50.1:33935
-    → 192.168.50.2:8472 at 22:43:10.214, and 3 more packets
+  - node1: sent SYN 10.244.1.10:42745 → 10.244.2.20:8080 out of eth0 inside VXLAN 192.168.50.1:45286
+    → 192.168.50.2:8472 at 22:43:09.206, and 3 more packets
   - node2: watching since 22:43:08.739 until 22:43:14.831, never received any of these 4, and lost
     no events
+  - node2 may have missed 1 of them: it may have begun to watch later, at 22:43:08.739; the other 3
+    it cannot have missed
   - node1: kernel: 4 packets left node1 at eth0 inside udp 192.168.50.1 → 192.168.50.2:8472; no drop
     was reported
   - node1: client: the probe timed out after 4002 ms
