@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mountpoint -q /sys/kernel/tracing 2>/dev/null || mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null || true
-go tool gotestsum --format pkgname --jsonfile "$scratch/events" -- -p 1 -count=1 -timeout 60m ./... 2>&1 | tee "$scratch/said"
+go tool gotestsum --format pkgname --jsonfile "$scratch/events" -- -p 1 -count=1 -timeout 80m ./... 2>&1 | tee "$scratch/said"
 status=${PIPESTATUS[0]}
 go run -buildvcs=false ./internal/testreport testdata/skips.txt <"$scratch/events" || status=1
 if ! why=$(hack/clang.sh 2>&1); then echo "generated files were NOT compared: $why"; fi

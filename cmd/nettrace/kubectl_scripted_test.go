@@ -43,8 +43,9 @@ func TestPluginMergesStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := regexp.MustCompile(`192\.168\.50\.1:\d+|at \d\d:\d\d:\d\d\.\d+`) // which of four equal packets stands for them
-	if code != exitVerdict || errs != "" || one.ReplaceAllString(out, "…") != one.ReplaceAllString(string(want), "…") {
+	// live, the order of the lines proves that node2 watched before the first of the packets was sent; from files only the clocks speak
+	doubt := regexp.MustCompile(`(?s)  - node2 may have missed 1 of them.*?cannot have missed\n`)
+	if want = doubt.ReplaceAll(want, nil); code != exitVerdict || errs != "" || out != string(want) {
 		t.Errorf("exit %d: %s\n%s\nwant\n%s", code, errs, out, want)
 	}
 	c.mustHaveNoPods(t)
