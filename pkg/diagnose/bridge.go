@@ -18,13 +18,14 @@ func bridgeNetfilter(in *Input) Result {
 		if w.src.host == nil || t.host != w.src.host || t.ns == nil || t.ns == w.src.ns || t.addr == in.Dst || in.bridgeOf(&w.src) == "" || in.bridgeOf(&w.src) != in.bridgeOf(&t) {
 			continue
 		}
-		if bridgeFiltered(w.src.host, in.Dst.Is6()) {
+		name := bridgeSysctl(in.Dst.Is6())
+		if w.src.host.Sysctls[name] == "1" {
 			p.good("bridged packets pass the rules of " + w.src.node)
 			continue
 		}
 		p.bad(Result{Cause: "bridge-netfilter-off", Node: w.src.node, Stops: len(w.targets) == 1 || w.port != nil && allHere(w), Summary: fmt.Sprintf("answers of %s reach the client over the bridge %s without passing %s's rules: they keep an address that the client never called", in.who(t.addr, t.port), in.bridgeOf(&t), w.src.node),
-			Evidence: []string{fmt.Sprintf("state: net.bridge.bridge-nf-call-iptables = %s on %s", orNone(w.src.host.Sysctls["net.bridge.bridge-nf-call-iptables"]), w.src.node)},
-			Fix:      []string{fmt.Sprintf("on %s: modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1; keep both in /etc/modules-load.d and /etc/sysctl.d", w.src.node)}})
+			Evidence: []string{fmt.Sprintf("state: %s = %s on %s", name, orNone(w.src.host.Sysctls[name]), w.src.node)},
+			Fix:      []string{fmt.Sprintf("on %s: modprobe br_netfilter; sysctl -w %s=1; keep both in /etc/modules-load.d and /etc/sysctl.d", w.src.node, name)}})
 	}
 	return p.result("no endpoint of a Service shares a bridge with the sender")
 }

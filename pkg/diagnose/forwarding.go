@@ -47,14 +47,15 @@ func because(why string) string {
 	return ": " + why
 }
 
-// forwards reports whether the flow passes a node without ending in its host namespace at both ends.
+// forwards reports whether the flow passes a node: what the node itself sends to a pod of its own, it does not forward.
 func (in *Input) forwards(h *netstate.Namespace) bool {
 	w := in.path()
 	if w.src.host == h && w.src.inPod() {
 		return true
 	}
+	own := w.src.ns == h && w.entry == h
 	for _, t := range w.targets {
-		if t.ns != h && (t.host == h || w.entry == h && w.src.ns != h) {
+		if t.ns != h && (t.host == h || w.entry == h) && !own {
 			return true
 		}
 	}
@@ -87,7 +88,7 @@ func (in *Input) reversed(p *parts, at, from *netstate.Namespace, src side, dst 
 	}
 	var dev *netstate.Link
 	for i := range at.Links {
-		if v := at.Links[i].VXLAN; v != nil && v.VNI == l.VXLAN.VNI && v.Port == l.VXLAN.Port {
+		if v := at.Links[i].VXLAN; v != nil && v.VNI == l.VXLAN.VNI && v.Port == l.VXLAN.Port && sameFamily(v, l.VXLAN) {
 			dev = &at.Links[i]
 		}
 	}

@@ -36,7 +36,7 @@ func (in *Input) deviceOf(p *parts, s *side) {
 	name := in.who(s.addr, 0)
 	i := slices.IndexFunc(s.ns.Links, func(l netstate.Link) bool { return slices.ContainsFunc(l.Addrs, s.has) })
 	if i < 0 {
-		p.unsure(fmt.Sprintf("no device of %s has its address: %s", name, unread(s.ns, "")))
+		p.unsure(fmt.Sprintf("no device of %s has its address%s", name, because(unread(s.ns, ""))))
 		return
 	}
 	l := &s.ns.Links[i]

@@ -139,5 +139,8 @@ func (in *Input) virtualServer(v *ruleset.VirtualServer) Result {
 		return Result{Status: Wrong, Cause: "stale-endpoint", Node: w.entry.Node, Stops: len(stale) == len(real), Summary: fmt.Sprintf("IPVS on %s sends Service %s to %s, which is no endpoint of it", w.entry.Node, w.service(), strings.Join(stale, ", ")),
 			Evidence: []string{"ipvs: " + v.String()}, Fix: proxyFix(w)}
 	}
+	if w.backends == nil {
+		return Result{Status: OK, Summary: fmt.Sprintf("IPVS on %s has %d real servers; whether they are endpoints is not known", w.entry.Node, len(real))}
+	}
 	return Result{Status: OK, Summary: fmt.Sprintf("IPVS on %s has %d real servers, all of them endpoints", w.entry.Node, len(real))}
 }

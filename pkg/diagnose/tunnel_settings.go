@@ -40,7 +40,7 @@ func compareTunnels(p *parts, from *netstate.Namespace, l *netstate.Link, peer *
 	var devices, ports []string
 	for i := range peer.Links {
 		v := peer.Links[i].VXLAN
-		if v == nil {
+		if v == nil || !sameFamily(v, l.VXLAN) {
 			continue
 		}
 		if v.VNI == l.VXLAN.VNI && v.Port == l.VXLAN.Port {
@@ -58,6 +58,12 @@ func compareTunnels(p *parts, from *netstate.Namespace, l *netstate.Link, peer *
 		r.Summary = fmt.Sprintf("%s sends VXLAN to udp/%d, and no VXLAN device of %s has this port", from.Node, l.VXLAN.Port, peer.Node)
 	}
 	p.bad(r)
+}
+
+// sameFamily: a device between IPv4 addresses and one between IPv6 addresses are no ends of one tunnel, although their VNI and port may be equal,
+// as flannel's are. A device without an address of its own may be either.
+func sameFamily(a, b *netstate.VXLAN) bool {
+	return !a.Local.IsValid() || !b.Local.IsValid() || a.Local.Is6() == b.Local.Is6()
 }
 
 func prefixed(with string, all []string) []string {
