@@ -23,7 +23,7 @@ func endpointAlive(in *Input) Result {
 	var p parts
 	for i := range w.targets {
 		t := &w.targets[i]
-		if w.svc == nil && t.addr == in.Dst && !in.Index.InPodNetwork(t.addr) {
+		if w.svc == nil && t.addr == in.Dst && !in.Index.InPodNetwork(t.addr) && !t.inPod() {
 			continue // a host, in or outside of the cluster
 		}
 		former := in.Index.Addr(t.addr).Former
@@ -49,7 +49,10 @@ func endpointAlive(in *Input) Result {
 			p.unsure(fmt.Sprintf("whether somebody has %s is not known", t.addr))
 		}
 	}
-	return p.result("the destination is outside of the pod network")
+	if w.svc != nil {
+		return p.result("Service " + w.service() + " has no ready endpoint")
+	}
+	return p.result("the destination is no pod's address that is known")
 }
 
 // podOf is the pod that the EndpointSlice names for an endpoint, "" for none.

@@ -66,6 +66,9 @@ func (in *Input) passes(fine string) Result {
 	if len(elsewhere) > 0 && w.entry != nil {
 		return Result{Status: Unknown, Summary: away(elsewhere[0]), Evidence: []string{"seen: none of " + w.entry.Node + " does"}}
 	}
+	if in.refusal("") != nil {
+		fine += ", but for one of another layer"
+	}
 	return Result{Status: OK, Summary: fine}
 }
 
@@ -127,7 +130,8 @@ func (in *Input) refused(e *ruleset.End, s *ruleset.Step) Result {
 		whose = where + "'s firewall"
 	}
 	r.Summary = fmt.Sprintf("a rule of %s %s the flow to %s in %s", whose, verb, to, s.Hook)
-	r.Fix = []string{fmt.Sprintf("on %s: %s, table %s, chain %s: remove the rule, or let the flow pass before it", where, s.Backend, s.Table, s.Chain)}
+	tool := familyTool(s.Backend, s.Family == "ip6")
+	r.Fix = []string{fmt.Sprintf("on %s: %s, table %s, chain %s: remove the rule, or let the flow pass before it", where, tool, s.Table, s.Chain)}
 	switch {
 	case s.Owner.By == "kube-proxy" && s.Owner.Why != "":
 		in.proxyRefuses(&r, s, where)
@@ -147,8 +151,8 @@ func (in *Input) refused(e *ruleset.End, s *ruleset.Step) Result {
 		r.Summary = fmt.Sprintf("a rule on %s drops port %d in PREROUTING, before it is translated", where, in.Dport)
 	case s.Number == 0 && s.Hook == "FORWARD":
 		r.Cause = "forward-policy-drop"
-		r.Summary = fmt.Sprintf("%s does not forward pod packets: policy DROP of chain %s (%s), and no rule accepts the flow", where, s.Chain, s.Backend)
-		r.Fix = []string{fmt.Sprintf("on %s: %s -P FORWARD ACCEPT, or let the CNI plugin write its accepting rules again (restart its pod on this node)", where, familyTool(s.Backend, in.Dst.Is6())), "find what set the policy: Docker does when it starts"}
+		r.Summary = fmt.Sprintf("%s does not forward pod packets: policy DROP of chain %s (%s), and no rule accepts the flow", where, s.Chain, tool)
+		r.Fix = []string{fmt.Sprintf("on %s: %s -P FORWARD ACCEPT, or let the CNI plugin write its accepting rules again (restart its pod on this node)", where, tool), "find what set the policy: Docker does when it starts"}
 	}
 	if in.forDNS() && r.Layer != Service && r.Cause != "dns-no-endpoints" {
 		r.Layer, r.Cause = DNS, "dns-blocked-by-policy"

@@ -55,7 +55,7 @@ func endpoints(in *Input) Result {
 	case ready > 0:
 		return Result{Status: OK, Summary: fmt.Sprintf("Service %s has %d ready of %d endpoints", w.service(), ready, len(w.backends))}
 	case len(w.last) > 0:
-		return Result{Status: OK, Summary: fmt.Sprintf("Service %s has no ready endpoint, and %d of %d that terminate still serve", w.service(), len(w.last), len(w.backends))}
+		return Result{Status: OK, Summary: fmt.Sprintf("Service %s has 0 ready of %d endpoints; kube-proxy uses those that terminate and still serve: %d", w.service(), len(w.backends), len(w.last))}
 	}
 	r := Result{Status: Wrong, Cause: "no-endpoints", Stops: true, Summary: fmt.Sprintf("Service %s has no ready endpoints", w.service()),
 		Evidence: []string{fmt.Sprintf("the API has %d endpoints for port %s, and none is ready", len(w.backends), w.port.Label())},

@@ -82,7 +82,7 @@ func (in *Input) compareEndpoints(to []netip.AddrPort) Result {
 			Evidence: []string{fmt.Sprintf("rules: %d destinations, %d of them in no EndpointSlice", len(to), len(stale))}, Fix: proxyFix(w)}
 	case len(missing) > 0 && !in.mayLeaveOut():
 		return Result{Status: Wrong, Cause: "stale-endpoint", Node: w.entry.Node, Summary: fmt.Sprintf("the rules of %s lack the endpoint %s of Service %s", w.entry.Node, sentence(missing), w.service()),
-			Evidence: []string{fmt.Sprintf("rules: %d destinations, the EndpointSlices have %d ready ones", len(to), len(w.targets)+w.more)}, Fix: proxyFix(w)}
+			Evidence: []string{fmt.Sprintf("rules: %d destinations, the EndpointSlices have %d to use", len(to), len(w.targets)+w.more)}, Fix: proxyFix(w)}
 	}
 	return Result{Status: OK, Summary: fmt.Sprintf("the rules of %s send to the %d endpoints of the EndpointSlices", w.entry.Node, len(to))}
 }

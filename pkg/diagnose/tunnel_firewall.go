@@ -99,7 +99,7 @@ func stepEvidence(d *ruleset.DryRun, step int) []string {
 }
 
 func stepText(s *ruleset.Step) string {
-	text := fmt.Sprintf("%s, table %s, chain %s, ", s.Backend, s.Table, s.Chain)
+	text := fmt.Sprintf("%s, table %s, chain %s, ", familyTool(s.Backend, s.Family == "ip6"), s.Table, s.Chain)
 	switch {
 	case s.Number == 0:
 		text += "policy " + s.Verdict
