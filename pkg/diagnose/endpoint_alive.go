@@ -134,9 +134,13 @@ func conntrack(in *Input) Result {
 			p.good(fmt.Sprintf("%d of %d conntrack entries are used on %s", count, most, h.Node))
 			continue
 		}
-		p.bad(Result{Cause: "conntrack-full", Node: h.Node, Stops: count >= most, Summary: fmt.Sprintf("the conntrack table of %s is nearly full: %d of %d entries are used", h.Node, count, most),
+		how := "nearly full"
+		if count >= most {
+			how = "full"
+		}
+		p.bad(Result{Cause: "conntrack-full", Node: h.Node, Stops: count >= most, Summary: fmt.Sprintf("the conntrack table of %s is %s: %d of %d entries are used", h.Node, how, count, most),
 			Evidence: []string{fmt.Sprintf("state: nf_conntrack_count = %d, nf_conntrack_max = %d on %s", count, most, h.Node)},
-			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.netfilter.nf_conntrack_max=%d; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them", h.Node, 2*most)}})
+			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.netfilter.nf_conntrack_max=%d; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them", h.Node, 2*max(count, most))}})
 	}
 	for _, n := range elsewhere {
 		p.unsure(away(n))

@@ -56,8 +56,8 @@ func (in *Input) path() *way {
 	var ends []netip.AddrPort
 	switch {
 	case w.svc != nil:
-		w.backends = in.backends()
-		w.last = in.leaving()
+		w.backends = in.backends(w.svc, w.port, in.Dst.Is6())
+		w.last = in.leaving(w.svc, w.backends)
 		for _, b := range w.backends {
 			if b.Ready {
 				ends = append(ends, b.Addr)
@@ -90,15 +90,15 @@ func (in *Input) path() *way {
 	return w
 }
 
-// backends are the endpoints of the flow's Service that have the destination's family: no address is translated into the other.
-func (in *Input) backends() []k8smeta.Backend {
-	return slices.DeleteFunc(in.Index.Backends(in.way.svc, in.way.port), func(b k8smeta.Backend) bool { return b.Addr.Addr().Is6() != in.Dst.Is6() })
+// backends are the endpoints of a Service port that have a family: no address is translated into one of the other.
+func (in *Input) backends(s *k8smeta.Service, p *k8smeta.ServicePort, six bool) []k8smeta.Backend {
+	return slices.DeleteFunc(in.Index.Backends(s, p), func(b k8smeta.Backend) bool { return b.Addr.Addr().Is6() != six })
 }
 
-// leaving are the endpoints that terminate and still serve: kube-proxy sends to them when none is ready (KEP-1669).
-func (in *Input) leaving() []netip.AddrPort {
+// leaving are those endpoints of a Service that terminate and still serve: kube-proxy sends to them when none is ready (KEP-1669).
+func (in *Input) leaving(svc *k8smeta.Service, all []k8smeta.Backend) []netip.AddrPort {
 	serves := map[netip.Addr]bool{}
-	for _, s := range in.Index.Slices(in.way.svc) {
+	for _, s := range in.Index.Slices(svc) {
 		for i := range s.Endpoints {
 			for _, a := range s.Endpoints[i].Addrs {
 				serves[a] = serves[a] || s.Endpoints[i].Serving && s.Endpoints[i].Terminating
@@ -106,7 +106,7 @@ func (in *Input) leaving() []netip.AddrPort {
 		}
 	}
 	var out []netip.AddrPort
-	for _, b := range in.way.backends {
+	for _, b := range all {
 		if serves[b.Addr.Addr()] {
 			out = append(out, b.Addr)
 		}
