@@ -23,6 +23,10 @@ func bridgeNetfilter(in *Input) Result {
 			p.good("bridged packets pass the rules of " + w.src.node)
 			continue
 		}
+		if _, ok := w.src.host.Sysctls[name]; !ok && unread(w.src.host, "sysctl", "namespace") != "" {
+			p.unsure(unread(w.src.host, "sysctl", "namespace"))
+			continue
+		}
 		p.bad(Result{Cause: "bridge-netfilter-off", Node: w.src.node, Stops: len(w.targets) == 1 || w.port != nil && allHere(w), Summary: fmt.Sprintf("answers of %s reach the client over the bridge %s without passing %s's rules: they keep an address that the client never called", in.who(t.addr, t.port), in.bridgeOf(&t), w.src.node),
 			Evidence: []string{fmt.Sprintf("state: %s = %s on %s", name, orNone(w.src.host.Sysctls[name]), w.src.node)},
 			Fix:      []string{fmt.Sprintf("on %s: modprobe br_netfilter; sysctl -w %s=1; keep both in /etc/modules-load.d and /etc/sysctl.d", w.src.node, name)}})

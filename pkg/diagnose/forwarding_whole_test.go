@@ -10,6 +10,14 @@ import (
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
+// forwardOff is what is said of node1 when it alone does not forward.
+var forwardOff = Result{
+	Status: Wrong, Cause: "ip-forward-off", Node: "node1", Stops: true,
+	Summary:  "node1 does not forward packets: net.ipv4.ip_forward is 0",
+	Evidence: []string{"state: net.ipv4.ip_forward = 0 on node1"},
+	Fix:      []string{"on node1: sysctl -w net.ipv4.ip_forward=1", "find what set it back: files in /etc/sysctl.d, a network service, a hardening script"},
+}
+
 func TestForwardingWhole(t *testing.T) {
 	off := func(w *world) { w.node1.Sysctls["net.ipv4.ip_forward"] = "0" }
 	whole(t, "forwarding", []exact{
@@ -45,41 +53,17 @@ func TestForwardingWhole(t *testing.T) {
 			w.objs.Slices[0].Endpoints = w.objs.Slices[0].Endpoints[:1]
 			w.in.Dst, w.in.Dport = ip("192.168.50.2"), 30080
 			off(w)
-		}, want: Result{
-			Status: Wrong, Cause: "ip-forward-off", Node: "node1", Stops: true,
-			Summary:  "node1 does not forward packets: net.ipv4.ip_forward is 0",
-			Evidence: []string{"state: net.ipv4.ip_forward = 0 on node1"},
-			Fix: []string{
-				"on node1: sysctl -w net.ipv4.ip_forward=1",
-				"find what set it back: files in /etc/sysctl.d, a network service, a hardening script",
-			},
-		}},
+		}, want: forwardOff},
 		{name: "a pod sends to its own node, which does not forward: the packet ends there", broken: both(off, func(w *world) { w.in.Dst = ip("192.168.50.1") }), want: Result{
 			Status:  NotApplicable,
 			Summary: "no node of the cluster forwards the flow",
 		}},
-		{name: "a host outside calls a NodePort of a node that does not forward: off", broken: both(outside, off), want: Result{
-			Status: Wrong, Cause: "ip-forward-off", Node: "node1", Stops: true,
-			Summary:  "node1 does not forward packets: net.ipv4.ip_forward is 0",
-			Evidence: []string{"state: net.ipv4.ip_forward = 0 on node1"},
-			Fix: []string{
-				"on node1: sysctl -w net.ipv4.ip_forward=1",
-				"find what set it back: files in /etc/sysctl.d, a network service, a hardening script",
-			},
-		}},
+		{name: "a host outside calls a NodePort of a node that does not forward: off", broken: both(outside, off), want: forwardOff},
 		{name: "a host outside calls a NodePort whose endpoint is on that node: off too", broken: func(w *world) {
 			outside(w)
 			off(w)
 			w.objs.Slices[0].Endpoints = w.objs.Slices[0].Endpoints[:1]
-		}, want: Result{
-			Status: Wrong, Cause: "ip-forward-off", Node: "node1", Stops: true,
-			Summary:  "node1 does not forward packets: net.ipv4.ip_forward is 0",
-			Evidence: []string{"state: net.ipv4.ip_forward = 0 on node1"},
-			Fix: []string{
-				"on node1: sysctl -w net.ipv4.ip_forward=1",
-				"find what set it back: files in /etc/sysctl.d, a network service, a hardening script",
-			},
-		}},
+		}, want: forwardOff},
 	})
 	whole(t, "forwarding", []exact{
 		{name: "two pods on one bridge, the node does not forward: frames stay on the bridge", broken: both((*world).toNear, off), want: Result{
@@ -88,33 +72,9 @@ func TestForwardingWhole(t *testing.T) {
 		}},
 		{name: "two pods of a node without a bridge: it forwards between them", broken: both((*world).toNear, off, func(w *world) {
 			w.node1.Link("veth101").Master, w.node1.Link("veth102").Master = 0, 0
-		}), want: Result{
-			Status: Wrong, Cause: "ip-forward-off", Node: "node1", Stops: true,
-			Summary:  "node1 does not forward packets: net.ipv4.ip_forward is 0",
-			Evidence: []string{"state: net.ipv4.ip_forward = 0 on node1"},
-			Fix: []string{
-				"on node1: sysctl -w net.ipv4.ip_forward=1",
-				"find what set it back: files in /etc/sysctl.d, a network service, a hardening script",
-			},
-		}},
-		{name: "a Service whose endpoint is on the sender's bridge: the node translates and forwards", broken: both(asService(off), func(w *world) { w.objs.Slices[0].Endpoints = w.objs.Slices[0].Endpoints[:1] }), want: Result{
-			Status: Wrong, Cause: "ip-forward-off", Node: "node1", Stops: true,
-			Summary:  "node1 does not forward packets: net.ipv4.ip_forward is 0",
-			Evidence: []string{"state: net.ipv4.ip_forward = 0 on node1"},
-			Fix: []string{
-				"on node1: sysctl -w net.ipv4.ip_forward=1",
-				"find what set it back: files in /etc/sysctl.d, a network service, a hardening script",
-			},
-		}},
-		{name: "a Service without endpoints: the sender's node would forward", broken: both(asService(nobodyReady), off), want: Result{
-			Status: Wrong, Cause: "ip-forward-off", Node: "node1", Stops: true,
-			Summary:  "node1 does not forward packets: net.ipv4.ip_forward is 0",
-			Evidence: []string{"state: net.ipv4.ip_forward = 0 on node1"},
-			Fix: []string{
-				"on node1: sysctl -w net.ipv4.ip_forward=1",
-				"find what set it back: files in /etc/sysctl.d, a network service, a hardening script",
-			},
-		}},
+		}), want: forwardOff},
+		{name: "a Service whose endpoint is on the sender's bridge: the node translates and forwards", broken: both(asService(off), func(w *world) { w.objs.Slices[0].Endpoints = w.objs.Slices[0].Endpoints[:1] }), want: forwardOff},
+		{name: "a Service without endpoints: the sender's node would forward", broken: both(asService(nobodyReady), off), want: forwardOff},
 	})
 	strict := func(w *world) {
 		w.node1.Sysctls["net.ipv4.conf.all.rp_filter"], w.node2.Sysctls["net.ipv4.conf.all.rp_filter"] = "1", "1"

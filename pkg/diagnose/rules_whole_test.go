@@ -28,6 +28,11 @@ func rule2(rule string) func(*world) {
 	return func(w *world) { w.rules2 = strings.TrimSuffix(w.rules2, "COMMIT\n") + rule + "\nCOMMIT\n" }
 }
 
+// proxyHelp is what there is to do about kube-proxy on a node.
+func proxyHelp(node string) []string {
+	return []string{"on " + node + ": curl -s http://127.0.0.1:10256/healthz", "kubectl -n kube-system get pods -o wide | grep kube-proxy: is it running on this node, and what does its log say?"}
+}
+
 func TestServiceRulesWhole(t *testing.T) {
 	whole(t, "service-rules", []exact{
 		{name: "dual stack, the IPv6 address is called: the IPv6 rules are compared with the IPv6 endpoints", broken: sixService(nil), want: Result{
@@ -38,10 +43,7 @@ func TestServiceRulesWhole(t *testing.T) {
 			Status: Wrong, Cause: "service-not-programmed", Node: "node1", Stops: true,
 			Summary:  "packets to Service shop/web are not translated on node1: kube-proxy has no rule for it there",
 			Evidence: []string{"rules: none of node1 translates [fd00:96::80]:80"},
-			Fix: []string{
-				"on node1: curl -s http://127.0.0.1:10256/healthz",
-				"kubectl -n kube-system get pods -o wide | grep kube-proxy: is it running on this node, and what does its log say?",
-			},
+			Fix:      proxyHelp("node1"),
 		}},
 		{name: "dual stack, the IPv6 rules have an address that no pod has: stale", broken: sixService(func(w *world) {
 			w.six = strings.ReplaceAll(w.six, "fd00:244:2::20", "fd00:244:2::99")
@@ -49,10 +51,7 @@ func TestServiceRulesWhole(t *testing.T) {
 			Status: Wrong, Cause: "stale-endpoint", Node: "node1",
 			Summary:  "the rules of node1 send Service shop/web to [fd00:244:2::99]:8080, which is no endpoint of it",
 			Evidence: []string{"rules: 2 destinations, 1 of them in no EndpointSlice"},
-			Fix: []string{
-				"on node1: curl -s http://127.0.0.1:10256/healthz",
-				"kubectl -n kube-system get pods -o wide | grep kube-proxy: is it running on this node, and what does its log say?",
-			},
+			Fix:      proxyHelp("node1"),
 		}},
 		{name: "the only endpoint terminates and serves, and the rules have it: equal", broken: asService(func(w *world) { onlyFar(w); leaves(w, 0, true) }), want: Result{
 			Status:  OK,
@@ -66,10 +65,7 @@ func TestServiceRulesWhole(t *testing.T) {
 			Status: Wrong, Cause: "stale-endpoint", Node: "node1",
 			Summary:  "the rules of node1 lack the endpoint 10.244.2.20:8080 of Service shop/web",
 			Evidence: []string{"rules: 1 destinations, the EndpointSlices have 2 to use"},
-			Fix: []string{
-				"on node1: curl -s http://127.0.0.1:10256/healthz",
-				"kubectl -n kube-system get pods -o wide | grep kube-proxy: is it running on this node, and what does its log say?",
-			},
+			Fix:      proxyHelp("node1"),
 		}},
 		{name: "session affinity and one endpoint in the rules: that is how it should be", broken: asService(func(w *world) {
 			w.objs.Services[0].Affinity = true
@@ -78,6 +74,10 @@ func TestServiceRulesWhole(t *testing.T) {
 			Status:  OK,
 			Summary: "the rules of node1 send to the 1 endpoints of the EndpointSlices",
 		}},
+		{name: "the sender has no route to the Service: nothing is said of rules that its packets do not meet", broken: asService(func(w *world) { w.client.Routes = nil; w.rules1 = "" }), want: Result{
+			Status:  Unknown,
+			Summary: "the flow does not get so far: none of its packets reaches the rules of node1",
+		}},
 		{name: "a load balancer's address without a rule: the node does not translate it", broken: func(w *world) {
 			w.objs.Services[0].LoadBalancers = []netip.Addr{ip("203.0.113.80")}
 			w.in.Dst, w.in.Dport = ip("203.0.113.80"), 80
@@ -85,10 +85,7 @@ func TestServiceRulesWhole(t *testing.T) {
 			Status: Wrong, Cause: "nodeport-closed", Node: "node1", Stops: true,
 			Summary:  "node1 does not translate 203.0.113.80:80, a port of Service shop/web",
 			Evidence: []string{"rules: none of node1 translates it"},
-			Fix: []string{
-				"on node1: curl -s http://127.0.0.1:10256/healthz",
-				"kubectl -n kube-system get pods -o wide | grep kube-proxy: is it running on this node, and what does its log say?",
-			},
+			Fix:      proxyHelp("node1"),
 		}},
 		{name: "the other node's NodePort: its rules count, not the sender's", broken: func(w *world) {
 			w.in.Dst, w.in.Dport, w.rules1 = ip("192.168.50.2"), 30080, ""
@@ -102,10 +99,7 @@ func TestServiceRulesWhole(t *testing.T) {
 			Status: Wrong, Cause: "nodeport-closed", Node: "node2", Stops: true,
 			Summary:  "node2 does not translate 192.168.50.2:30080, a port of Service shop/web",
 			Evidence: []string{"rules: none of node2 translates it"},
-			Fix: []string{
-				"on node2: curl -s http://127.0.0.1:10256/healthz",
-				"kubectl -n kube-system get pods -o wide | grep kube-proxy: is it running on this node, and what does its log say?",
-			},
+			Fix:      proxyHelp("node2"),
 		}},
 		{name: "IPVS, one server is drained: the others count", broken: asService(func(w *world) {
 			w.rules1, w.node1.IPVS = "", &ruleset.IPVS{Servers: []ruleset.VirtualServer{{Proto: "tcp", Addr: ip("10.96.0.80"), Port: 80, Scheduler: "rr", Real: []ruleset.RealServer{

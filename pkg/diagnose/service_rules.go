@@ -39,10 +39,18 @@ func serviceRules(in *Input) Result {
 		if s := in.refusal(""); len(to) == 0 && s != nil { // they stopped before
 			return unknown("the flow does not get so far: " + s.Summary)
 		}
+		if len(to) == 0 && !in.met() {
+			return unknown("the flow does not get so far: none of its packets reaches the rules of " + w.entry.Node)
+		}
 		return in.notProgrammed(at)
 	}
 	to = slices.DeleteFunc(slices.Clone(to), func(a netip.AddrPort) bool { return a == at })
 	return in.compareEndpoints(to)
+}
+
+// met reports whether packets of the flow got to the node that translates.
+func (in *Input) met() bool {
+	return slices.ContainsFunc(in.walkRules().run.Ends, func(e ruleset.End) bool { return e.Place == in.key(in.path().entry) })
 }
 
 func (in *Input) notProgrammed(at netip.AddrPort) Result {

@@ -3,6 +3,7 @@
 package diagnose
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -20,24 +21,26 @@ func leaves(w *world, endpoint int, serves bool) {
 // noSix takes the ready IPv6 endpoints away, as when the pods have no IPv6 address.
 func noSix(w *world) { w.objs.Slices[2].Endpoints = nil }
 
+// noneReady is what is said of the Service when the API has these endpoints and its selector finds so many pods.
+func noneReady(endpoints string, pods int) Result {
+	return Result{
+		Status: Wrong, Cause: "no-endpoints", Stops: true,
+		Summary:  "Service shop/web has no ready endpoints",
+		Evidence: []string{"the API has " + endpoints + ", and none is ready", fmt.Sprintf("its selector finds %d pods that are known", pods)},
+		Fix: []string{
+			"kubectl get endpointslices -n shop -l kubernetes.io/service-name=web -o wide",
+			"kubectl describe service -n shop web, then compare its selector and targetPort with the pods' labels, readiness and port names",
+		},
+	}
+}
+
 func TestEndpointsWhole(t *testing.T) {
 	whole(t, "endpoints", []exact{
 		{name: "dual stack, the Service's IPv6 address is called and both pods have one: only these count", broken: sixService(nil), want: Result{
 			Status:  OK,
 			Summary: "Service shop/web has 2 ready of 2 endpoints",
 		}},
-		{name: "dual stack, the pods have IPv4 addresses only: nobody is behind the IPv6 address", broken: sixService(noSix), want: Result{
-			Status: Wrong, Cause: "no-endpoints", Stops: true,
-			Summary: "Service shop/web has no ready endpoints",
-			Evidence: []string{
-				"the API has 0 endpoints for port http, and none is ready",
-				"its selector finds 2 pods that are known",
-			},
-			Fix: []string{
-				"kubectl get endpointslices -n shop -l kubernetes.io/service-name=web -o wide",
-				"kubectl describe service -n shop web, then compare its selector and targetPort with the pods' labels, readiness and port names",
-			},
-		}},
+		{name: "dual stack, the pods have IPv4 addresses only: nobody is behind the IPv6 address", broken: sixService(noSix), want: noneReady("0 endpoints for port http", 2)},
 		{name: "dual stack, the same, and the IPv4 address is called: both are there", broken: func(w *world) {
 			w.dual()
 			w.in.Src = ip("10.244.1.10")
@@ -51,18 +54,7 @@ func TestEndpointsWhole(t *testing.T) {
 			Status:  OK,
 			Summary: "Service shop/web has 0 ready of 2 endpoints; kube-proxy uses those that terminate and still serve: 1",
 		}},
-		{name: "all endpoints terminate and none serves: no endpoint", broken: asService(func(w *world) { leaves(w, 0, false); leaves(w, 1, false) }), want: Result{
-			Status: Wrong, Cause: "no-endpoints", Stops: true,
-			Summary: "Service shop/web has no ready endpoints",
-			Evidence: []string{
-				"the API has 2 endpoints for port http, and none is ready",
-				"its selector finds 2 pods that are known",
-			},
-			Fix: []string{
-				"kubectl get endpointslices -n shop -l kubernetes.io/service-name=web -o wide",
-				"kubectl describe service -n shop web, then compare its selector and targetPort with the pods' labels, readiness and port names",
-			},
-		}},
+		{name: "all endpoints terminate and none serves: no endpoint", broken: asService(func(w *world) { leaves(w, 0, false); leaves(w, 1, false) }), want: noneReady("2 endpoints for port http", 2)},
 		{name: "one terminates beside one that is ready: it does not count", broken: asService(func(w *world) { leaves(w, 0, true) }), want: Result{
 			Status:  OK,
 			Summary: "Service shop/web has 1 ready of 2 endpoints",
@@ -105,34 +97,12 @@ func TestEndpointsWhole(t *testing.T) {
 		}},
 		{name: "the slices have another port name than the Service: no endpoint for the port", broken: asService(func(w *world) {
 			w.objs.Slices[0].Ports[0].Name = "web"
-		}), want: Result{
-			Status: Wrong, Cause: "no-endpoints", Stops: true,
-			Summary: "Service shop/web has no ready endpoints",
-			Evidence: []string{
-				"the API has 0 endpoints for port http, and none is ready",
-				"its selector finds 2 pods that are known",
-			},
-			Fix: []string{
-				"kubectl get endpointslices -n shop -l kubernetes.io/service-name=web -o wide",
-				"kubectl describe service -n shop web, then compare its selector and targetPort with the pods' labels, readiness and port names",
-			},
-		}},
+		}), want: noneReady("0 endpoints for port http", 2)},
 		{name: "a port without a name, and pods that ended or wear other labels: neither is found by the selector", broken: asService(func(w *world) {
 			nobodyReady(w)
 			w.objs.Services[0].Ports[0].Name, w.objs.Slices[0].Ports[0].Name = "", ""
 			w.objs.Pods[1].Phase, w.objs.Pods[2].Labels = "Failed", map[string]string{"app": "other"}
-		}), want: Result{
-			Status: Wrong, Cause: "no-endpoints", Stops: true,
-			Summary: "Service shop/web has no ready endpoints",
-			Evidence: []string{
-				"the API has 2 endpoints for port 80, and none is ready",
-				"its selector finds 0 pods that are known",
-			},
-			Fix: []string{
-				"kubectl get endpointslices -n shop -l kubernetes.io/service-name=web -o wide",
-				"kubectl describe service -n shop web, then compare its selector and targetPort with the pods' labels, readiness and port names",
-			},
-		}},
+		}), want: noneReady("2 endpoints for port 80", 0)},
 		{name: "names that are no names of Kubernetes: they are shown as they are", broken: asService(func(w *world) {
 			nobodyReady(w)
 			w.objs.Services[0].Namespace, w.objs.Services[0].Selector = "sh%sop", nil
@@ -196,6 +166,16 @@ func TestTargetNameWhole(t *testing.T) {
 	})
 }
 
+// noneHere is what is said when a Local policy leaves nobody on node1, which the API calls kubeNode.
+func noneHere(policy, kubeNode string) Result {
+	return Result{
+		Status: Wrong, Cause: "no-local-endpoints", Node: "node1", Stops: true,
+		Summary:  "Service shop/web has no ready endpoint on node1 and its " + policy + " is Local",
+		Evidence: []string{"the API has no ready endpoint with nodeName " + kubeNode},
+		Fix:      []string{"send only to nodes that have an endpoint (the load balancer's health check does), or set the traffic policy to Cluster"},
+	}
+}
+
 func TestTrafficPolicyWhole(t *testing.T) {
 	local := func(broken func(*world)) func(*world) {
 		return asService(func(w *world) {
@@ -213,21 +193,11 @@ func TestTrafficPolicyWhole(t *testing.T) {
 			Status:  OK,
 			Summary: "internalTrafficPolicy is Local, and node1 has an endpoint that terminates and still serves",
 		}},
-		{name: "internal Local, the sender's node has one that terminates and does not serve: dropped", broken: local(func(w *world) { leaves(w, 0, false) }), want: Result{
-			Status: Wrong, Cause: "no-local-endpoints", Node: "node1", Stops: true,
-			Summary:  "Service shop/web has no ready endpoint on node1 and its internalTrafficPolicy is Local",
-			Evidence: []string{"the API has no ready endpoint with nodeName node1"},
-			Fix:      []string{"send only to nodes that have an endpoint (the load balancer's health check does), or set the traffic policy to Cluster"},
-		}},
+		{name: "internal Local, the sender's node has one that terminates and does not serve: dropped", broken: local(func(w *world) { leaves(w, 0, false) }), want: noneHere("internalTrafficPolicy", "node1")},
 		{name: "internal Local, dual stack: an IPv4 endpoint on the node is none for IPv6", broken: sixService(func(w *world) {
 			w.objs.Services[0].InternalPolicy = "Local"
 			w.objs.Slices[2].Endpoints = w.objs.Slices[2].Endpoints[1:]
-		}), want: Result{
-			Status: Wrong, Cause: "no-local-endpoints", Node: "node1", Stops: true,
-			Summary:  "Service shop/web has no ready endpoint on node1 and its internalTrafficPolicy is Local",
-			Evidence: []string{"the API has no ready endpoint with nodeName node1"},
-			Fix:      []string{"send only to nodes that have an endpoint (the load balancer's health check does), or set the traffic policy to Cluster"},
-		}},
+		}), want: noneHere("internalTrafficPolicy", "node1")},
 		{name: "internal Local, the kubelet calls the node otherwise: its endpoints are still its own", broken: local(func(w *world) {
 			w.objs.Nodes[0].Name, w.objs.Slices[0].Endpoints[0].Node = "ip-192-168-50-1", "ip-192-168-50-1"
 		}), want: Result{
@@ -237,18 +207,8 @@ func TestTrafficPolicyWhole(t *testing.T) {
 		{name: "internal Local, the kubelet calls the node otherwise, none there: Kubernetes' name is told", broken: local(func(w *world) {
 			w.objs.Nodes[0].Name = "ip-192-168-50-1"
 			w.objs.Slices[0].Endpoints = w.objs.Slices[0].Endpoints[1:]
-		}), want: Result{
-			Status: Wrong, Cause: "no-local-endpoints", Node: "node1", Stops: true,
-			Summary:  "Service shop/web has no ready endpoint on node1 and its internalTrafficPolicy is Local",
-			Evidence: []string{"the API has no ready endpoint with nodeName ip-192-168-50-1"},
-			Fix:      []string{"send only to nodes that have an endpoint (the load balancer's health check does), or set the traffic policy to Cluster"},
-		}},
-		{name: "external Local at the load balancer's address, none here, no rule for the sender: dropped", broken: external, want: Result{
-			Status: Wrong, Cause: "no-local-endpoints", Node: "node1", Stops: true,
-			Summary:  "Service shop/web has no ready endpoint on node1 and its externalTrafficPolicy is Local",
-			Evidence: []string{"the API has no ready endpoint with nodeName node1"},
-			Fix:      []string{"send only to nodes that have an endpoint (the load balancer's health check does), or set the traffic policy to Cluster"},
-		}},
+		}), want: noneHere("internalTrafficPolicy", "ip-192-168-50-1")},
+		{name: "external Local at the load balancer's address, none here, no rule for the sender: dropped", broken: external, want: noneHere("externalTrafficPolicy", "node1")},
 		{name: "external Local at the node's port, none here, and kube-proxy lets pods of the cluster pass: not bound", broken: func(w *world) {
 			w.objs.Services[0].ExternalPolicy = "Local"
 			onlyFar(w)

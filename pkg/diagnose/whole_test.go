@@ -23,10 +23,7 @@ type exact struct {
 // whole runs one check over worlds and compares its whole answer.
 func whole(t *testing.T, name string, all []exact) {
 	t.Helper()
-	c, ok := checks[name]
-	if !ok {
-		t.Fatalf("there is no check %s", name)
-	}
+	c := registered(t, name)
 	for _, tc := range all {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld()
@@ -152,11 +149,7 @@ func TestHealthyDualStack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
 			to(w)
-			for _, r := range Run(w.input(t), nil) {
-				if r.Status == Wrong || r.Status == Unknown {
-					t.Errorf("%s: %s: %s %q", r.Check, r.Status, r.Summary, r.Evidence)
-				}
-			}
+			allFine(t, w)
 		})
 	}
 }

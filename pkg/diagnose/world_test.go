@@ -205,13 +205,30 @@ type want struct {
 	measure bool
 }
 
-// try runs one check over worlds.
-func try(t *testing.T, name string, all []want) {
+// registered is the check of a name.
+func registered(t *testing.T, name string) check {
 	t.Helper()
 	c, ok := checks[name]
 	if !ok {
 		t.Fatalf("there is no check %s", name)
 	}
+	return c
+}
+
+// allFine runs every check: none may find anything wrong, and all can look.
+func allFine(t *testing.T, w *world) {
+	t.Helper()
+	for _, r := range Run(w.input(t), nil) {
+		if r.Status == Wrong || r.Status == Unknown {
+			t.Errorf("%s: %s: %s %q", r.Check, r.Status, r.Summary, r.Evidence)
+		}
+	}
+}
+
+// try runs one check over worlds.
+func try(t *testing.T, name string, all []want) {
+	t.Helper()
+	c := registered(t, name)
 	for _, tc := range all {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld()
