@@ -18,13 +18,18 @@ func bridgeNetfilter(in *Input) Result {
 		if w.src.host == nil || t.host != w.src.host || t.ns == nil || t.ns == w.src.ns || t.addr == in.Dst || in.bridgeOf(&w.src) == "" || in.bridgeOf(&w.src) != in.bridgeOf(&t) {
 			continue
 		}
-		if bridgeFiltered(w.src.host, in.Dst.Is6()) {
+		name := bridgeSysctl(in.Dst.Is6())
+		if w.src.host.Sysctls[name] == "1" {
 			p.good("bridged packets pass the rules of " + w.src.node)
 			continue
 		}
+		if _, ok := w.src.host.Sysctls[name]; !ok && unread(w.src.host, "sysctl", "namespace") != "" {
+			p.unsure(unread(w.src.host, "sysctl", "namespace"))
+			continue
+		}
 		p.bad(Result{Cause: "bridge-netfilter-off", Node: w.src.node, Stops: len(w.targets) == 1 || w.port != nil && allHere(w), Summary: fmt.Sprintf("answers of %s reach the client over the bridge %s without passing %s's rules: they keep an address that the client never called", in.who(t.addr, t.port), in.bridgeOf(&t), w.src.node),
-			Evidence: []string{fmt.Sprintf("state: net.bridge.bridge-nf-call-iptables = %s on %s", orNone(w.src.host.Sysctls["net.bridge.bridge-nf-call-iptables"]), w.src.node)},
-			Fix:      []string{fmt.Sprintf("on %s: modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1; keep both in /etc/modules-load.d and /etc/sysctl.d", w.src.node)}})
+			Evidence: []string{fmt.Sprintf("state: %s = %s on %s", name, orNone(w.src.host.Sysctls[name]), w.src.node)},
+			Fix:      []string{fmt.Sprintf("on %s: modprobe br_netfilter; sysctl -w %s=1; keep both in /etc/modules-load.d and /etc/sysctl.d", w.src.node, name)}})
 	}
 	return p.result("no endpoint of a Service shares a bridge with the sender")
 }
@@ -66,7 +71,10 @@ func hairpin(in *Input) Result {
 			continue
 		}
 		for _, v := range in.Snapshot.HostVeths(t.ns.Inode) {
-			if v.Link.Hairpin != nil && !*v.Link.Hairpin {
+			if v.Link.Hairpin == nil {
+				return unknown(fmt.Sprintf("whether the bridge port %s sends back to itself (hairpin) is not known", v.Link.Name))
+			}
+			if !*v.Link.Hairpin {
 				return Result{Status: Wrong, Cause: "hairpin-off", Node: w.src.node, Stops: len(w.targets) == 1, Summary: fmt.Sprintf("%s cannot reach itself through the Service: its bridge port %s has hairpin off", in.who(t.addr, 0), v.Link.Name),
 					Evidence: []string{fmt.Sprintf("state: hairpin off at %s of %s", v.Link.Name, in.bridgeOf(&t))},
 					Fix:      []string{fmt.Sprintf("on %s: bridge link set dev %s hairpin on", w.src.node, v.Link.Name), "set hairpinMode: true in the CNI plugin's configuration"}}
@@ -82,7 +90,11 @@ func podMTU(in *Input) Result {
 	w := in.path()
 	var p parts
 	see := func(s, to *side) {
-		if s.ns == nil || s.host == nil || !s.inPod() || to.node == s.node {
+		if !s.inPod() || to.node == s.node {
+			return
+		}
+		if s.ns == nil || s.host == nil {
+			p.unsure(in.elsewhere(s))
 			return
 		}
 		out, ok := s.ns.RouteFor(to.addr)
@@ -102,7 +114,7 @@ func podMTU(in *Input) Result {
 		}
 		p.bad(Result{Cause: "pod-mtu-too-large", Node: s.node, Summary: fmt.Sprintf("%s sends packets of up to %d bytes, and the way on from %s takes %d", in.who(s.addr, 0), l.MTU, s.node, mtu),
 			Evidence: []string{fmt.Sprintf("state: %s in the pod has MTU %d, %s on %s has %d", l.Name, l.MTU, next.Name, s.node, mtu)},
-			Fix:      []string{"set the MTU in the CNI configuration to the uplink's less the tunnel's headers (50 for VXLAN), and make the pods anew", "let ICMP type 3 (and ICMPv6 type 2) pass to the pods, or large packets hang"}})
+			Fix:      []string{"set the MTU in the CNI configuration to the uplink's less the tunnel's headers (50 for VXLAN, 70 over IPv6), and make the pods anew", "let ICMP type 3 (and ICMPv6 type 2) pass to the pods, or large packets hang"}})
 	}
 	for i := range w.targets {
 		see(&w.src, &w.targets[i])

@@ -45,8 +45,9 @@ func (in *Input) serverOf(p *parts, s netip.Addr) {
 		"with NodeLocal DNSCache: is its pod running on this node? kubectl get pods -n kube-system -l k8s-app=node-local-dns -o wide"}
 	switch {
 	case svc != nil:
-		ready := slices.ContainsFunc(in.Index.Backends(svc, port), func(b k8smeta.Backend) bool { return b.Ready })
-		if all := in.Index.Backends(svc, port); all != nil && !ready {
+		all := in.backends(svc, port, s.Is6())
+		ready := slices.ContainsFunc(all, func(b k8smeta.Backend) bool { return b.Ready })
+		if all != nil && !ready && len(in.leaving(svc, all)) == 0 {
 			p.bad(Result{Cause: "dns-no-endpoints", Measured: in.failed(), Stops: in.Dst == s, Summary: fmt.Sprintf("names cannot be resolved: Service %s/%s has no ready endpoints", svc.Namespace, svc.Name),
 				Evidence: []string{fmt.Sprintf("the API has %d endpoints for it, and none is ready", len(all))}, Fix: []string{"kubectl get pods -n kube-system -l k8s-app=kube-dns -o wide"}})
 			return
@@ -103,7 +104,14 @@ func list(all []netip.Addr) string {
 	for _, a := range all {
 		out = append(out, a.String())
 	}
-	return strings.Join(out[:min(len(out), 4)], ", ")
+	const most = 4
+	switch {
+	case len(out) == 0:
+		return "nobody"
+	case len(out) > most:
+		return fmt.Sprintf("%s and %d more", strings.Join(out[:most], ", "), len(out)-most)
+	}
+	return strings.Join(out, ", ")
 }
 
 func first(all []netip.Addr) string {

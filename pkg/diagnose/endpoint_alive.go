@@ -23,7 +23,7 @@ func endpointAlive(in *Input) Result {
 	var p parts
 	for i := range w.targets {
 		t := &w.targets[i]
-		if w.svc == nil && t.addr == in.Dst && !in.Index.InPodNetwork(t.addr) {
+		if w.svc == nil && t.addr == in.Dst && !in.Index.InPodNetwork(t.addr) && !t.inPod() {
 			continue // a host, in or outside of the cluster
 		}
 		former := in.Index.Addr(t.addr).Former
@@ -49,7 +49,10 @@ func endpointAlive(in *Input) Result {
 			p.unsure(fmt.Sprintf("whether somebody has %s is not known", t.addr))
 		}
 	}
-	return p.result("the destination is outside of the pod network")
+	if w.svc != nil {
+		return p.result("Service " + w.service() + " has no ready endpoint")
+	}
+	return p.result("the destination is no pod's address that is known")
 }
 
 // podOf is the pod that the EndpointSlice names for an endpoint, "" for none.
@@ -131,9 +134,13 @@ func conntrack(in *Input) Result {
 			p.good(fmt.Sprintf("%d of %d conntrack entries are used on %s", count, most, h.Node))
 			continue
 		}
-		p.bad(Result{Cause: "conntrack-full", Node: h.Node, Stops: count >= most, Summary: fmt.Sprintf("the conntrack table of %s is nearly full: %d of %d entries are used", h.Node, count, most),
+		how := "nearly full"
+		if count >= most {
+			how = "full"
+		}
+		p.bad(Result{Cause: "conntrack-full", Node: h.Node, Stops: count >= most, Summary: fmt.Sprintf("the conntrack table of %s is %s: %d of %d entries are used", h.Node, how, count, most),
 			Evidence: []string{fmt.Sprintf("state: nf_conntrack_count = %d, nf_conntrack_max = %d on %s", count, most, h.Node)},
-			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.netfilter.nf_conntrack_max=%d; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them", h.Node, 2*most)}})
+			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.netfilter.nf_conntrack_max=%d; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them", h.Node, 2*max(count, most))}})
 	}
 	for _, n := range elsewhere {
 		p.unsure(away(n))

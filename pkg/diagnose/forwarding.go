@@ -37,7 +37,7 @@ func forwarding(in *Input) Result {
 	for _, n := range elsewhere {
 		p.unsure(away(n))
 	}
-	return p.result("no node of the cluster is on the way")
+	return p.result("no node of the cluster forwards the flow")
 }
 
 func because(why string) string {
@@ -47,18 +47,27 @@ func because(why string) string {
 	return ": " + why
 }
 
-// forwards reports whether the flow passes a node without ending in its host namespace at both ends.
+// forwards reports whether a node forwards packets of the flow: not what begins or ends in its own host namespace, nor what stays on a bridge.
 func (in *Input) forwards(h *netstate.Namespace) bool {
 	w := in.path()
-	if w.src.host == h && w.src.inPod() {
-		return true
+	sends := w.src.host == h && w.src.inPod()
+	if w.src.ns == h && w.entry == h {
+		return false
 	}
-	for _, t := range w.targets {
-		if t.ns != h && (t.host == h || w.entry == h && w.src.ns != h) {
+	for i := range w.targets {
+		t := &w.targets[i]
+		if t.ns != h && (sends || t.host == h || w.entry == h) && !in.bridged(t) {
 			return true
 		}
 	}
-	return false
+	return sends && len(w.targets) == 0
+}
+
+// bridged reports a target that the sender calls by its own address and that is on its bridge: the frames stay there.
+func (in *Input) bridged(t *side) bool {
+	src := &in.path().src
+	r, ok := src.ns.RouteFor(t.addr)
+	return ok && !r.Gateway.IsValid() && t.addr == in.Dst && t.host == src.host && in.bridgeOf(src) != "" && in.bridgeOf(src) == in.bridgeOf(t)
 }
 
 // rpFilter: the way back to the sender leads over the device at which its packets come in, where a node insists on that.
@@ -76,7 +85,7 @@ func rpFilter(in *Input) Result {
 		in.reversed(&p, t.host, w.entry, w.src, t)
 		in.reversed(&p, w.entry, t.host, *t, &w.src)
 	}
-	return p.result("the flow crosses no other node that is on this kernel")
+	return p.result("the flow comes out of no tunnel of a node on this kernel with the sender's address")
 }
 
 // reversed asks a node about packets of src that another node sends to dst.
@@ -87,7 +96,7 @@ func (in *Input) reversed(p *parts, at, from *netstate.Namespace, src side, dst 
 	}
 	var dev *netstate.Link
 	for i := range at.Links {
-		if v := at.Links[i].VXLAN; v != nil && v.VNI == l.VXLAN.VNI && v.Port == l.VXLAN.Port {
+		if v := at.Links[i].VXLAN; v != nil && v.VNI == l.VXLAN.VNI && v.Port == l.VXLAN.Port && sameFamily(v, l.VXLAN) {
 			dev = &at.Links[i]
 		}
 	}

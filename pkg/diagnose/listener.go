@@ -61,7 +61,7 @@ func (in *Input) listens(p *parts, t *side, service bool) {
 	if len(socks) == 0 {
 		r := Result{Cause: "not-listening", Node: t.node, Stops: stops, Summary: fmt.Sprintf("nothing listens on %s %s", in.Proto, name),
 			Evidence: []string{fmt.Sprintf("state: %s listens on %s ports %s", t.ns.Name, in.Proto, listening(t.ns, in.Proto))},
-			Fix:      []string{"is the application up, and on this port? in the pod: ss -l" + in.Proto[:1] + "np"}}
+			Fix:      []string{"is the application up, and on this port? " + inside(t) + ": ss -l" + in.Proto[:1] + "np"}}
 		if in.forDNS() {
 			r.Layer, r.Cause = DNS, "dns-not-listening"
 			r.Summary = "names cannot be resolved: " + r.Summary
@@ -75,7 +75,7 @@ func (in *Input) listens(p *parts, t *side, service bool) {
 	})
 	if len(reach) == 0 {
 		p.bad(Result{Cause: "listens-on-localhost", Node: t.node, Stops: stops, Summary: fmt.Sprintf("the application at %s listens on %s only, not on the pod's address", name, socks[0].Port()),
-			Evidence: []string{fmt.Sprintf("state: the socket is bound to %s", socks[0].Local)}, Fix: []string{"make the application listen on 0.0.0.0 (or ::)"}})
+			Evidence: []string{fmt.Sprintf("state: the socket is bound to %s", socks[0].Local)}, Fix: []string{"make the application listen on " + everywhere(t.addr)}})
 		return
 	}
 	s := reach[0]
@@ -86,6 +86,22 @@ func (in *Input) listens(p *parts, t *side, service bool) {
 		return
 	}
 	p.good(fmt.Sprintf("%s listens on %s", name, s.Port()))
+}
+
+// inside says where an end's commands are to be run.
+func inside(t *side) string {
+	if t.ns.Host {
+		return "on " + t.node
+	}
+	return "in the pod"
+}
+
+// everywhere are the addresses at which an application has to listen to be reached at another one.
+func everywhere(a netip.Addr) string {
+	if a.Is6() {
+		return "::"
+	}
+	return "0.0.0.0 (or ::)"
 }
 
 // networkPolicy evaluates the NetworkPolicies of the API for the flow.
@@ -121,8 +137,11 @@ func clientPorts(in *Input) Result {
 		return unknown("the sender is not on this kernel")
 	}
 	f := strings.Fields(n.Sysctls["net.ipv4.ip_local_port_range"])
-	if in.Proto != "tcp" || len(f) != 2 {
+	if in.Proto != "tcp" {
 		return notForThis("only TCP's ports are counted")
+	}
+	if len(f) != 2 {
+		return unknown("the sender's local ports are not known" + because(unread(n, "sysctl")))
 	}
 	first, err := strconv.Atoi(f[0])
 	last, err2 := strconv.Atoi(f[1])

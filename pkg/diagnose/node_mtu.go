@@ -4,6 +4,7 @@ package diagnose
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
@@ -80,11 +81,22 @@ func nodeMTU(in *Input) Result {
 	return p.result("the flow stays on one node")
 }
 
+// leastMTU is what every network carries: below it no MTU of pods is of use (RFC 791, 3.2; RFC 8200, 5).
+func leastMTU(a netip.Addr) int {
+	if a.Is6() {
+		return 1280
+	}
+	return 576
+}
+
 func mtuHole(from *netstate.Namespace, t *side, e *Echo) Result {
 	r := Result{Cause: "underlay-mtu-silent", Node: from.Node, Measured: true,
 		Summary:  fmt.Sprintf("packets of %d bytes get from %s to %s and those of %d vanish: large answers hang", e.Passed, from.Node, t.node, e.Failed),
 		Evidence: []string{fmt.Sprintf("measured: echoes with don't-fragment from %s to %s, the largest answered has %d bytes, the smallest lost %d", from.Node, e.To, e.Passed, e.Failed)},
-		Fix:      []string{fmt.Sprintf("raise the MTU of the network between the nodes, or set the CNI's MTU to %d", e.Passed-50), fmt.Sprintf("on %s: ping -M do -s SIZE %s shows what passes", from.Node, e.To)}}
+		Fix:      []string{"raise the MTU of the network between the nodes", fmt.Sprintf("on %s: ping -M do -s SIZE %s shows what passes", from.Node, e.To)}}
+	if inner := e.Passed - vxlanOverhead(&netstate.VXLAN{Local: e.To}); inner >= leastMTU(e.To) {
+		r.Fix[0] += fmt.Sprintf(", or set the CNI's MTU to %d", inner)
+	}
 	if l, _ := tunnel(from, t.addr); l != nil && l.MTU+vxlanOverhead(l.VXLAN) <= e.Passed {
 		r.Measured = false // the tunnel's packets are small enough
 		r.Summary = fmt.Sprintf("packets of %d bytes vanish between %s and %s, which the tunnel's packets of up to %d do not need", e.Failed, from.Node, t.node, l.MTU+vxlanOverhead(l.VXLAN))

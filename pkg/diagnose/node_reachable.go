@@ -49,7 +49,7 @@ func (in *Input) reaches(p *parts, from *netstate.Namespace, node string, to net
 	n, known := from.Neigh(r.Dev, hop)
 	switch {
 	case known && (n.State == "FAILED" || n.State == "INCOMPLETE") && (echo == nil || echo.Passed == 0):
-		f := Result{Cause: "underlay-neighbour-failed", Node: from.Node, Stops: true, Measured: echo != nil, Summary: fmt.Sprintf("%s cannot reach %s: %s does not answer ARP on %s", from.Node, node, hop, r.Dev),
+		f := Result{Cause: "underlay-neighbour-failed", Node: from.Node, Stops: true, Measured: echo != nil, Summary: fmt.Sprintf("%s cannot reach %s: %s does not answer %s on %s", from.Node, node, hop, asking(hop), r.Dev),
 			Evidence: []string{fmt.Sprintf("state: the neighbour entry of %s for %s on %s is %s", from.Node, hop, r.Dev, n.State)},
 			Fix:      []string{fmt.Sprintf("is %s up, in this network, and still at %s? on %s: ip neigh show dev %s", node, to, from.Node, r.Dev)}}
 		p.bad(f)
@@ -66,6 +66,14 @@ func (in *Input) reaches(p *parts, from *netstate.Namespace, node string, to net
 	default:
 		p.unsure(fmt.Sprintf("%s does not answer %s's echo at %s: it is unreachable, or ICMP is filtered", node, from.Node, to))
 	}
+}
+
+// asking is how a node asks for the MAC address of another (RFC 826, RFC 4861).
+func asking(a netip.Addr) string {
+	if a.Is6() {
+		return "neighbour solicitations"
+	}
+	return "ARP"
 }
 
 // echoTo is the echo that was sent from a node to an address; nil when none was.

@@ -18,7 +18,7 @@ func init() {
 func podDevice(in *Input) Result {
 	w := in.path()
 	var p parts
-	for _, s := range append([]side{w.src}, w.targets...) {
+	for i, s := range append([]side{w.src}, w.targets...) {
 		switch {
 		case !s.inPod():
 		case s.ns == nil:
@@ -26,22 +26,22 @@ func podDevice(in *Input) Result {
 				p.unsure(in.elsewhere(&s))
 			}
 		default:
-			in.deviceOf(&p, &s)
+			in.deviceOf(&p, &s, w.stopsAt(i))
 		}
 	}
 	return p.result("neither end is a pod")
 }
 
-func (in *Input) deviceOf(p *parts, s *side) {
+func (in *Input) deviceOf(p *parts, s *side, stops bool) {
 	name := in.who(s.addr, 0)
 	i := slices.IndexFunc(s.ns.Links, func(l netstate.Link) bool { return slices.ContainsFunc(l.Addrs, s.has) })
 	if i < 0 {
-		p.unsure(fmt.Sprintf("no device of %s has its address: %s", name, unread(s.ns, "")))
+		p.unsure(fmt.Sprintf("no device of %s has its address%s", name, because(unread(s.ns, ""))))
 		return
 	}
 	l := &s.ns.Links[i]
 	bad := func(what string) {
-		p.bad(Result{Cause: "pod-link-down", Node: s.node, Stops: true, Summary: fmt.Sprintf("%s is cut off: %s", name, what), Evidence: []string{"state: " + what},
+		p.bad(Result{Cause: "pod-link-down", Node: s.node, Stops: stops, Summary: fmt.Sprintf("%s is cut off: %s", name, what), Evidence: []string{"state: " + what},
 			Fix: []string{fmt.Sprintf("on %s: ip -d link show; the CNI plugin makes the device with the pod: delete the pod, and look at the plugin's log", s.node)}})
 	}
 	if !l.Up {
@@ -66,6 +66,9 @@ func (in *Input) deviceOf(p *parts, s *side) {
 	p.good(fmt.Sprintf("%s is joined to %s by %s", name, s.node, veths[0].Link.Name))
 }
 
+// stopsAt reports whether the flow cannot work without an end of the way: the sender, 0, or a target, where it is the only one.
+func (w *way) stopsAt(end int) bool { return end == 0 || len(w.targets) == 1 }
+
 // routedTo: CNI plugins without a bridge, such as Calico, have a route to each pod's device.
 func routedTo(host *netstate.Namespace, s *side, dev string) bool {
 	r, ok := host.RouteFor(s.addr)
@@ -76,7 +79,7 @@ func routedTo(host *netstate.Namespace, s *side, dev string) bool {
 func podAddress(in *Input) Result {
 	w := in.path()
 	var p parts
-	for _, s := range append([]side{w.src}, w.targets...) {
+	for i, s := range append([]side{w.src}, w.targets...) {
 		if !s.inPod() || s.addr.IsLoopback() || s.addr.IsLinkLocalUnicast() {
 			continue // every namespace has these
 		}
@@ -88,7 +91,7 @@ func podAddress(in *Input) Result {
 		}
 		switch {
 		case len(where) > 1:
-			p.bad(Result{Cause: "pod-ip-conflict", Node: s.node, Stops: true, Summary: fmt.Sprintf("%d namespaces of %s have the address %s", len(where), s.node, s.addr),
+			p.bad(Result{Cause: "pod-ip-conflict", Node: s.node, Stops: w.stopsAt(i), Summary: fmt.Sprintf("%d namespaces of %s have the address %s", len(where), s.node, s.addr),
 				Evidence: []string{fmt.Sprintf("state: %s is configured in %s", s.addr, sentence(where))},
 				Fix: []string{fmt.Sprintf("find whose address it should be: kubectl get pods -A -o wide | grep %s", s.addr),
 					fmt.Sprintf("on %s: ip addr show to %s; a sandbox that was not cleaned up, or an address on the node, has to go", s.node, s.addr)}})

@@ -48,6 +48,9 @@ func podRoute(in *Input) Result {
 		return gone
 	}
 	if !n.Host && w.src.host != nil && r.Gateway != linkLocalGateway && !w.src.host.IsLocal(r.Gateway) {
+		if why := unread(w.src.host, "links"); why != "" {
+			return unknown(why)
+		}
 		gone.Summary = fmt.Sprintf("the gateway %s of %s is no address of %s", r.Gateway, name, w.src.node)
 		gone.Evidence = []string{fmt.Sprintf("state: no device of %s has %s", w.src.node, r.Gateway)}
 		return gone

@@ -66,6 +66,9 @@ func (in *Input) passes(fine string) Result {
 	if len(elsewhere) > 0 && w.entry != nil {
 		return Result{Status: Unknown, Summary: away(elsewhere[0]), Evidence: []string{"seen: none of " + w.entry.Node + " does"}}
 	}
+	if in.refusal("") != nil {
+		fine += ", but for one of another layer"
+	}
 	return Result{Status: OK, Summary: fine}
 }
 
@@ -87,13 +90,23 @@ func (in *Input) refusal(layer Layer) *Result {
 			continue
 		}
 		r.Status, r.Evidence = Wrong, append(r.Evidence, stepEvidence(d, e.Step)...)
-		const all = 0.999
 		if r.Stops = e.Share >= all; !r.Stops {
 			r.Summary += fmt.Sprintf(" (for %.0f%% of connections)", 100*e.Share)
 		}
 		return &r
 	}
 	return nil
+}
+
+// all is the share of a flow's connections from which on a rule stops it; the share is a product of probabilities that were rounded.
+const all = 0.999
+
+// familyTool is the iptables command for a family: what is said of "iptables-nft" holds for "ip6tables-nft".
+func familyTool(backend string, six bool) string {
+	if six {
+		return strings.Replace(backend, "iptables", "ip6tables", 1)
+	}
+	return backend
 }
 
 // refused says which layer's a rule is that stops the flow, and why it is there: the rule's owner and place tell.
@@ -117,7 +130,8 @@ func (in *Input) refused(e *ruleset.End, s *ruleset.Step) Result {
 		whose = where + "'s firewall"
 	}
 	r.Summary = fmt.Sprintf("a rule of %s %s the flow to %s in %s", whose, verb, to, s.Hook)
-	r.Fix = []string{fmt.Sprintf("on %s: %s, table %s, chain %s: remove the rule, or let the flow pass before it", where, s.Backend, s.Table, s.Chain)}
+	tool := familyTool(s.Backend, s.Family == "ip6")
+	r.Fix = []string{fmt.Sprintf("on %s: %s, table %s, chain %s: remove the rule, or let the flow pass before it", where, tool, s.Table, s.Chain)}
 	switch {
 	case s.Owner.By == "kube-proxy" && s.Owner.Why != "":
 		in.proxyRefuses(&r, s, where)
@@ -137,8 +151,8 @@ func (in *Input) refused(e *ruleset.End, s *ruleset.Step) Result {
 		r.Summary = fmt.Sprintf("a rule on %s drops port %d in PREROUTING, before it is translated", where, in.Dport)
 	case s.Number == 0 && s.Hook == "FORWARD":
 		r.Cause = "forward-policy-drop"
-		r.Summary = fmt.Sprintf("%s does not forward pod packets: policy DROP of chain %s (%s), and no rule accepts the flow", where, s.Chain, s.Backend)
-		r.Fix = []string{fmt.Sprintf("on %s: %s -P FORWARD ACCEPT, or let the CNI plugin write its accepting rules again (restart its pod on this node)", where, s.Backend), "find what set the policy: Docker does when it starts"}
+		r.Summary = fmt.Sprintf("%s does not forward pod packets: policy DROP of chain %s (%s), and no rule accepts the flow", where, s.Chain, tool)
+		r.Fix = []string{fmt.Sprintf("on %s: %s -P FORWARD ACCEPT, or let the CNI plugin write its accepting rules again (restart its pod on this node)", where, tool), "find what set the policy: Docker does when it starts"}
 	}
 	if in.forDNS() && r.Layer != Service && r.Cause != "dns-no-endpoints" {
 		r.Layer, r.Cause = DNS, "dns-blocked-by-policy"

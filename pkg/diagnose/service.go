@@ -54,6 +54,8 @@ func endpoints(in *Input) Result {
 		return unknown("no EndpointSlice of Service " + w.service() + " is known")
 	case ready > 0:
 		return Result{Status: OK, Summary: fmt.Sprintf("Service %s has %d ready of %d endpoints", w.service(), ready, len(w.backends))}
+	case len(w.last) > 0:
+		return Result{Status: OK, Summary: fmt.Sprintf("Service %s has 0 ready of %d endpoints; kube-proxy uses those that terminate and still serve: %d", w.service(), len(w.backends), len(w.last))}
 	}
 	r := Result{Status: Wrong, Cause: "no-endpoints", Stops: true, Summary: fmt.Sprintf("Service %s has no ready endpoints", w.service()),
 		Evidence: []string{fmt.Sprintf("the API has %d endpoints for port %s, and none is ready", len(w.backends), w.port.Label())},
@@ -102,7 +104,7 @@ func targetName(in *Input) Result {
 		return notForThis("targetPort is a number")
 	}
 	for _, b := range w.backends {
-		if b.Ready { // the name was found, or there would be none
+		if b.Ready || slices.Contains(w.last, b.Addr) { // the name was found, or there would be none
 			return Result{Status: OK, Summary: fmt.Sprintf("targetPort %q is port %d of the endpoints", w.port.Target, b.Addr.Port())}
 		}
 	}
@@ -141,9 +143,17 @@ func trafficPolicy(in *Input) Result {
 		here = n.Name
 	}
 	for _, b := range w.backends {
-		if b.Ready && b.Node == here {
+		switch {
+		case b.Node != here:
+		case b.Ready:
 			return Result{Status: OK, Summary: fmt.Sprintf("%s is Local, and %s has a ready endpoint", name, b.Node)}
+		case slices.Contains(w.last, b.Addr):
+			return Result{Status: OK, Summary: fmt.Sprintf("%s is Local, and %s has an endpoint that terminates and still serves", name, b.Node)}
 		}
+	}
+	// kube-proxy binds the cluster's own pods and nodes to no external policy: its rules know whom they let pass
+	if name == "externalTrafficPolicy" && slices.ContainsFunc(in.walkRules().entry, in.backend) {
+		return Result{Status: OK, Summary: fmt.Sprintf("%s is Local, and the rules of %s send this sender to endpoints of other nodes too", name, w.entry.Node)}
 	}
 	return Result{Status: Wrong, Cause: "no-local-endpoints", Node: w.entry.Node, Stops: true, Summary: fmt.Sprintf("Service %s has no ready endpoint on %s and its %s is Local", w.service(), w.entry.Node, name),
 		Evidence: []string{"the API has no ready endpoint with nodeName " + here},

@@ -39,10 +39,18 @@ func serviceRules(in *Input) Result {
 		if s := in.refusal(""); len(to) == 0 && s != nil { // they stopped before
 			return unknown("the flow does not get so far: " + s.Summary)
 		}
+		if len(to) == 0 && !in.met() {
+			return unknown("the flow does not get so far: none of its packets reaches the rules of " + w.entry.Node)
+		}
 		return in.notProgrammed(at)
 	}
 	to = slices.DeleteFunc(slices.Clone(to), func(a netip.AddrPort) bool { return a == at })
 	return in.compareEndpoints(to)
+}
+
+// met reports whether packets of the flow got to the node that translates.
+func (in *Input) met() bool {
+	return slices.ContainsFunc(in.walkRules().run.Ends, func(e ruleset.End) bool { return e.Place == in.key(in.path().entry) })
 }
 
 func (in *Input) notProgrammed(at netip.AddrPort) Result {
@@ -82,7 +90,7 @@ func (in *Input) compareEndpoints(to []netip.AddrPort) Result {
 			Evidence: []string{fmt.Sprintf("rules: %d destinations, %d of them in no EndpointSlice", len(to), len(stale))}, Fix: proxyFix(w)}
 	case len(missing) > 0 && !in.mayLeaveOut():
 		return Result{Status: Wrong, Cause: "stale-endpoint", Node: w.entry.Node, Summary: fmt.Sprintf("the rules of %s lack the endpoint %s of Service %s", w.entry.Node, sentence(missing), w.service()),
-			Evidence: []string{fmt.Sprintf("rules: %d destinations, the EndpointSlices have %d ready ones", len(to), len(w.targets)+w.more)}, Fix: proxyFix(w)}
+			Evidence: []string{fmt.Sprintf("rules: %d destinations, the EndpointSlices have %d to use", len(to), len(w.targets)+w.more)}, Fix: proxyFix(w)}
 	}
 	return Result{Status: OK, Summary: fmt.Sprintf("the rules of %s send to the %d endpoints of the EndpointSlices", w.entry.Node, len(to))}
 }
@@ -138,6 +146,9 @@ func (in *Input) virtualServer(v *ruleset.VirtualServer) Result {
 	if len(stale) > 0 && w.backends != nil {
 		return Result{Status: Wrong, Cause: "stale-endpoint", Node: w.entry.Node, Stops: len(stale) == len(real), Summary: fmt.Sprintf("IPVS on %s sends Service %s to %s, which is no endpoint of it", w.entry.Node, w.service(), strings.Join(stale, ", ")),
 			Evidence: []string{"ipvs: " + v.String()}, Fix: proxyFix(w)}
+	}
+	if w.backends == nil {
+		return Result{Status: OK, Summary: fmt.Sprintf("IPVS on %s has %d real servers; whether they are endpoints is not known", w.entry.Node, len(real))}
 	}
 	return Result{Status: OK, Summary: fmt.Sprintf("IPVS on %s has %d real servers, all of them endpoints", w.entry.Node, len(real))}
 }

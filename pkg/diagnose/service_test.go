@@ -89,7 +89,7 @@ func TestTrafficPolicy(t *testing.T) {
 		{name: "internal Local, with none here", broken: asService(func(w *world) { w.objs.Services[0].InternalPolicy = "Local"; onlyFar(w) }), status: Wrong, cause: "no-local-endpoints", stops: true, node: "node1", words: []string{"internalTrafficPolicy"}},
 		{name: "external Local does not bind the ClusterIP", broken: asService(func(w *world) { w.objs.Services[0].ExternalPolicy = "Local"; onlyFar(w) }), status: OK},
 		{name: "external Local, with one there", broken: nodePortOn("192.168.50.2"), status: OK},
-		{name: "external Local, with none there", broken: nodePortOn("192.168.50.1"), status: Wrong, cause: "no-local-endpoints", stops: true, node: "node1", words: []string{"externalTrafficPolicy"}},
+		{name: "external Local, with none there", broken: both(nodePortOn("192.168.50.1"), func(w *world) { w.rules1 = "" }), status: Wrong, cause: "no-local-endpoints", stops: true, node: "node1", words: []string{"externalTrafficPolicy"}},
 		{name: "which node is entered is not known", broken: asService(func(w *world) {
 			w.objs.Services[0].InternalPolicy, w.in.Src, w.client = "Local", ip("198.51.100.1"), nil
 		}), status: Unknown},

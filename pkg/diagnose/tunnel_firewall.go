@@ -3,6 +3,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -66,19 +67,23 @@ func (in *Input) outer(p *parts, n *netstate.Namespace, src, dst netip.Addr, por
 	}
 	d.Finish()
 	what := fmt.Sprintf("VXLAN %s → %s udp/%d", src, dst, port)
-	for _, e := range d.Ends {
+	doubt := ""
+	for i := range d.Ends {
+		e := &d.Ends[i]
 		switch {
-		case e.Verdict == ruleset.EndDrop || e.Verdict == ruleset.EndReject:
-			p.bad(Result{Cause: "host-firewall-drops-tunnel", Node: n.Node, Stops: true, Summary: fmt.Sprintf("%s's firewall drops %s in %s", n.Node, what, hook),
+		case refuses(e) && !e.Sure:
+			doubt = fmt.Sprintf("a rule of %s may drop %s in %s: a match on the way to it is not known", n.Node, what, hook)
+		case refuses(e):
+			p.bad(Result{Cause: "host-firewall-drops-tunnel", Node: n.Node, Stops: e.Share >= all, Summary: fmt.Sprintf("%s's firewall drops %s in %s", n.Node, what, hook),
 				Evidence: stepEvidence(&d, e.Step),
-				Fix:      []string{fmt.Sprintf("on %s: iptables -I %s -p udp --dport %d -s %s -j ACCEPT (or the same in the firewall's own configuration: allow udp/%d between the nodes)", n.Node, hook, port, src, port)}})
+				Fix:      []string{fmt.Sprintf("on %s: %s -I %s -p udp --dport %d -s %s -j ACCEPT (or the same in the firewall's own configuration: allow udp/%d between the nodes)", n.Node, familyTool("iptables", src.Is6()), hook, port, src, port)}})
 			return
 		case e.Verdict == ruleset.EndUnknown || e.Verdict == ruleset.EndQueue:
 			p.unsure(fmt.Sprintf("%s's rules do not decide about %s", n.Node, what))
 			return
 		}
 	}
-	if why := unread(n, "rules"); why != "" {
+	if why := cmp.Or(doubt, unread(n, "rules")); why != "" {
 		p.unsure(why)
 		return
 	}
@@ -94,7 +99,7 @@ func stepEvidence(d *ruleset.DryRun, step int) []string {
 }
 
 func stepText(s *ruleset.Step) string {
-	text := fmt.Sprintf("%s, table %s, chain %s, ", s.Backend, s.Table, s.Chain)
+	text := fmt.Sprintf("%s, table %s, chain %s, ", familyTool(s.Backend, s.Family == "ip6"), s.Table, s.Chain)
 	switch {
 	case s.Number == 0:
 		text += "policy " + s.Verdict

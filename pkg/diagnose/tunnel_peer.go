@@ -64,6 +64,10 @@ func (in *Input) tunnelTo(p *parts, host *netstate.Namespace, t *side, a netip.A
 	}
 	to := forwarded(host, l.Name, n.MAC)
 	right := in.nodeAddresses(t)
+	if len(to) > 0 { // an address of the other family says nothing about this tunnel
+		right = slices.DeleteFunc(right, func(a netip.Addr) bool { return a.Is6() != to[0].Is6() })
+	}
+	known := slices.IndexFunc(to, func(a netip.Addr) bool { return slices.Contains(right, a) })
 	switch {
 	case len(to) == 0 && l.VXLAN.Learning:
 		p.good(fmt.Sprintf("%s of %s learns its peers", l.Name, host.Node))
@@ -71,10 +75,10 @@ func (in *Input) tunnelTo(p *parts, host *netstate.Namespace, t *side, a netip.A
 		bad("fdb-entry-missing", fmt.Sprintf("%s's tunnel %s does not know the node that has %s", host.Node, l.Name, in.who(a, 0)), fmt.Sprintf("the next hop %s has the MAC address %s, and %s has no forwarding entry for it", hop, n.MAC, l.Name))
 	case len(right) == 0:
 		p.unsure(fmt.Sprintf("%s sends to %s; whether that is %s is not known", l.Name, to[0], t.node))
-	case !slices.ContainsFunc(to, func(a netip.Addr) bool { return slices.Contains(right, a) }):
+	case known < 0:
 		bad("fdb-wrong-host", fmt.Sprintf("%s sends the tunnel's packets for %s to %s, which is not %s", host.Node, in.who(a, 0), to[0], t.node), fmt.Sprintf("%s's forwarding entry %s leads to %s; %s has %s", l.Name, n.MAC, to[0], t.node, right[0]))
 	default:
-		p.good(fmt.Sprintf("%s of %s sends to %s", l.Name, host.Node, to[0]))
+		p.good(fmt.Sprintf("%s of %s sends to %s", l.Name, host.Node, to[known]))
 	}
 }
 

@@ -38,9 +38,14 @@ func tunnelSettings(in *Input) Result {
 
 func compareTunnels(p *parts, from *netstate.Namespace, l *netstate.Link, peer *netstate.Namespace) {
 	var devices, ports []string
+	of := ""
 	for i := range peer.Links {
 		v := peer.Links[i].VXLAN
 		if v == nil {
+			continue
+		}
+		if !sameFamily(v, l.VXLAN) {
+			of = " between addresses of this family"
 			continue
 		}
 		if v.VNI == l.VXLAN.VNI && v.Port == l.VXLAN.Port {
@@ -50,14 +55,20 @@ func compareTunnels(p *parts, from *netstate.Namespace, l *netstate.Link, peer *
 		devices = append(devices, fmt.Sprintf("%s of %s has VNI %d and port %d", peer.Links[i].Name, peer.Node, v.VNI, v.Port))
 		ports = append(ports, fmt.Sprint(v.Port))
 	}
-	r := Result{Cause: "vni-mismatch", Node: peer.Node, Stops: true, Summary: fmt.Sprintf("%s sends VNI %d, which no VXLAN device of %s has", from.Node, l.VXLAN.VNI, peer.Node),
+	r := Result{Cause: "vni-mismatch", Node: peer.Node, Stops: true, Summary: fmt.Sprintf("%s sends VNI %d to udp/%d, and no VXLAN device of %s%s has both", from.Node, l.VXLAN.VNI, l.VXLAN.Port, peer.Node, of),
 		Evidence: append([]string{fmt.Sprintf("state: %s of %s has VNI %d and port %d", l.Name, from.Node, l.VXLAN.VNI, l.VXLAN.Port)}, prefixed("state: ", devices)...),
 		Fix:      []string{"on both nodes: ip -d link show type vxlan; all nodes must use the same VNI and port: correct the CNI's configuration"}}
 	if !slices.Contains(ports, fmt.Sprint(l.VXLAN.Port)) {
 		r.Cause = "tunnel-port-mismatch"
-		r.Summary = fmt.Sprintf("%s sends VXLAN to udp/%d, and no VXLAN device of %s has this port", from.Node, l.VXLAN.Port, peer.Node)
+		r.Summary = fmt.Sprintf("%s sends VXLAN to udp/%d, and no VXLAN device of %s%s has this port", from.Node, l.VXLAN.Port, peer.Node, of)
 	}
 	p.bad(r)
+}
+
+// sameFamily: a device between IPv4 addresses and one between IPv6 addresses are no ends of one tunnel, although their VNI and port may be equal,
+// as flannel's are. A device without an address of its own may be either.
+func sameFamily(a, b *netstate.VXLAN) bool {
+	return !a.Local.IsValid() || !b.Local.IsValid() || a.Local.Is6() == b.Local.Is6()
 }
 
 func prefixed(with string, all []string) []string {

@@ -117,7 +117,7 @@ func (in *Input) arrive(w *way, ways []ruleset.Way) (_ []ruleset.Way, bridged bo
 	} else if r, ok := w.entry.RouteFor(in.Src); ok && r.Dev != "" {
 		dev = r.Dev
 	}
-	filtered := port != "" && bridgeFiltered(w.entry, in.Dst.Is6())
+	filtered := port != "" && w.entry.Sysctls[bridgeSysctl(in.Dst.Is6())] == "1"
 	ways = slices.Clone(ways)
 	for i := range ways {
 		p := &ways[i].Packet
@@ -131,11 +131,12 @@ func (in *Input) arrive(w *way, ways []ruleset.Way) (_ []ruleset.Way, bridged bo
 	return ways, bridged
 }
 
-func bridgeFiltered(host *netstate.Namespace, six bool) bool {
+// bridgeSysctl is the switch that lets bridged packets of a family meet the IP rules.
+func bridgeSysctl(six bool) string {
 	if six {
-		return host.Sysctls["net.bridge.bridge-nf-call-ip6tables"] == "1"
+		return "net.bridge.bridge-nf-call-ip6tables"
 	}
-	return host.Sysctls["net.bridge.bridge-nf-call-iptables"] == "1"
+	return "net.bridge.bridge-nf-call-iptables"
 }
 
 // deliver lets packets that leave a node's host namespace meet the rules of the other node, if it is on this kernel, and of the pod.

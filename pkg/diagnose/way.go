@@ -33,7 +33,8 @@ type way struct {
 	entry    *netstate.Namespace
 	svc      *k8smeta.Service
 	port     *k8smeta.ServicePort
-	backends []k8smeta.Backend // nil when they are not known
+	backends []k8smeta.Backend // of the destination's family; nil when they are not known
+	last     []netip.AddrPort  // those that terminate and still serve
 	targets  []side            // where it can end
 	more     int               // targets beyond maxTargets
 }
@@ -55,11 +56,15 @@ func (in *Input) path() *way {
 	var ends []netip.AddrPort
 	switch {
 	case w.svc != nil:
-		w.backends = in.Index.Backends(w.svc, w.port)
+		w.backends = in.backends(w.svc, w.port, in.Dst.Is6())
+		w.last = in.leaving(w.svc, w.backends)
 		for _, b := range w.backends {
-			if b.Ready && b.Addr.Addr().Is6() == in.Dst.Is6() {
+			if b.Ready {
 				ends = append(ends, b.Addr)
 			}
+		}
+		if len(ends) == 0 {
+			ends = slices.Clone(w.last)
 		}
 	case in.virtual() != nil:
 		for _, r := range in.virtual().Available() {
@@ -83,6 +88,30 @@ func (in *Input) path() *way {
 	}
 	w.more = max(len(ends)-maxTargets, 0)
 	return w
+}
+
+// backends are the endpoints of a Service port that have a family: no address is translated into one of the other.
+func (in *Input) backends(s *k8smeta.Service, p *k8smeta.ServicePort, six bool) []k8smeta.Backend {
+	return slices.DeleteFunc(in.Index.Backends(s, p), func(b k8smeta.Backend) bool { return b.Addr.Addr().Is6() != six })
+}
+
+// leaving are those endpoints of a Service that terminate and still serve: kube-proxy sends to them when none is ready (KEP-1669).
+func (in *Input) leaving(svc *k8smeta.Service, all []k8smeta.Backend) []netip.AddrPort {
+	serves := map[netip.Addr]bool{}
+	for _, s := range in.Index.Slices(svc) {
+		for i := range s.Endpoints {
+			for _, a := range s.Endpoints[i].Addrs {
+				serves[a] = serves[a] || s.Endpoints[i].Serving && s.Endpoints[i].Terminating
+			}
+		}
+	}
+	var out []netip.AddrPort
+	for _, b := range all {
+		if serves[b.Addr.Addr()] {
+			out = append(out, b.Addr)
+		}
+	}
+	return out
 }
 
 // side says where an address is.
@@ -244,7 +273,7 @@ func unread(n *netstate.Namespace, words ...string) string {
 	}
 	for _, u := range append(slices.Clone(n.Unread), n.TruncNote) {
 		for _, w := range words {
-			if strings.Contains(u, w) {
+			if u != "" && strings.Contains(u, w) {
 				return fmt.Sprintf("in %s: %s", n.Name, strings.TrimSpace(u))
 			}
 		}

@@ -23,6 +23,7 @@ type world struct {
 	rules1       string // node1's, in the form of iptables-save
 	rules2       string
 	rulesFar     string // of the pod far
+	six          string // both nodes', for IPv6
 	in           *Input
 	node1, node2 *netstate.Namespace
 	client, near *netstate.Namespace
@@ -153,12 +154,12 @@ func (w *world) onlyHere() {
 // unnamed takes Kubernetes away.
 func (w *world) unnamed() { w.objs, w.in.Whole, w.in.NoIndex = nil, false, "--no-kubernetes was given" }
 
-func rulesOf(t *testing.T, text string) []ruleset.Ruleset {
+func rulesOf(t *testing.T, text, backend, family string) []ruleset.Ruleset {
 	t.Helper()
 	if text == "" {
 		return nil
 	}
-	rs, warnings, err := ruleset.Parse(strings.NewReader(text), "iptables-legacy", "ip")
+	rs, warnings, err := ruleset.Parse(strings.NewReader(text), backend, family)
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(err, warnings)
 	}
@@ -168,9 +169,10 @@ func rulesOf(t *testing.T, text string) []ruleset.Ruleset {
 // input is what the checks get once a test has broken the world.
 func (w *world) input(t *testing.T) *Input {
 	t.Helper()
-	w.node1.Rulesets = rulesOf(t, w.rules1)
+	four := func(text string) []ruleset.Ruleset { return rulesOf(t, text, "iptables-legacy", "ip") }
+	w.node1.Rulesets = append(four(w.rules1), rulesOf(t, w.six, "iptables-legacy", "ip6")...)
 	if w.node2 != nil {
-		w.node2.Rulesets, w.far.Rulesets = rulesOf(t, w.rules2), rulesOf(t, w.rulesFar)
+		w.node2.Rulesets, w.far.Rulesets = append(four(w.rules2), rulesOf(t, w.six, "iptables-legacy", "ip6")...), four(w.rulesFar)
 	}
 	w.in.Snapshot = w.snap
 	if w.client != nil {
@@ -203,13 +205,30 @@ type want struct {
 	measure bool
 }
 
-// try runs one check over worlds.
-func try(t *testing.T, name string, all []want) {
+// registered is the check of a name.
+func registered(t *testing.T, name string) check {
 	t.Helper()
 	c, ok := checks[name]
 	if !ok {
 		t.Fatalf("there is no check %s", name)
 	}
+	return c
+}
+
+// allFine runs every check: none may find anything wrong, and all can look.
+func allFine(t *testing.T, w *world) {
+	t.Helper()
+	for _, r := range Run(w.input(t), nil) {
+		if r.Status == Wrong || r.Status == Unknown {
+			t.Errorf("%s: %s: %s %q", r.Check, r.Status, r.Summary, r.Evidence)
+		}
+	}
+}
+
+// try runs one check over worlds.
+func try(t *testing.T, name string, all []want) {
+	t.Helper()
+	c := registered(t, name)
 	for _, tc := range all {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld()
