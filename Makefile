@@ -53,7 +53,7 @@ race: ## the tests under the race detector (needs a C compiler; as root for all 
 
 test-kernels: ## boot the kernels of the matrix (Debian 5.10, 6.1, 6.12, 7.x) and run the whole lab on each
 	@hack/deps.sh kernels
-	$(GO) test -count=1 -timeout 60m -run TestKernels -v ./internal/vmtest
+	NETTRACE_WHOLE_LAB=1 $(GO) test -count=1 -timeout 150m -run TestKernels -v ./internal/vmtest
 
 demo: ## trace a healthy and a broken flow in the lab on this kernel (as root)
 	@hack/deps.sh demo

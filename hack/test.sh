@@ -11,5 +11,6 @@ go tool gotestsum --format pkgname --jsonfile "$scratch/events" -- -p 1 -count=1
 status=${PIPESTATUS[0]}
 go run -buildvcs=false ./internal/testreport testdata/skips.txt <"$scratch/events" || status=1
 if ! why=$(hack/clang.sh 2>&1); then echo "generated files were NOT compared: $why"; fi
+echo "each kernel in a guest ran a third of the lab, and the cases that need its features: 'make test-kernels' runs the whole lab on each"
 grep '^DONE ' "$scratch/said" | tail -n 1
 exit "$status"
