@@ -253,6 +253,7 @@ func (f *flight) noise(e *tracer.Event) bool {
 	if e.Reason == "NOT_SPECIFIED" && e.Location == "tcp_rcv_state_process" && e.Payload == 0 && e.TCPFlags == flagACK {
 		return true // an ACK without data to a connection that closes: it is read, and nothing of it is queued (net/ipv4/tcp_input.c)
 	}
-	usual := e.Reason == "NOT_SPECIFIED" || (e.Reason == "" && f.heard)
+	late := e.TCPFlags&flagSYN == 0 && e.Payload == 0 // the end of a connection in TIME_WAIT, which is freed here (net/ipv4/tcp_ipv4.c, discard_it)
+	usual := e.Reason == "NOT_SPECIFIED" || (e.Reason == "" && (f.heard || late))
 	return usual && strings.HasPrefix(e.Location, "tcp_v") && !f.hasRST
 }
