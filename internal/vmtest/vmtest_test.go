@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -175,11 +176,29 @@ func askKernel(t *testing.T, cache string, k Kernel, files map[string]string) *a
 	return a
 }
 
+// logEnv is a folder for what the guests say as they say it, a file for each kernel: for who watches a long run.
+const logEnv = "NETTRACE_GUEST_LOG"
+
+func logTo(t *testing.T, line string) io.Writer {
+	dir := os.Getenv(logEnv)
+	if dir == "" {
+		return io.Discard
+	}
+	f, err := os.OpenFile(filepath.Join(dir, line+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
 // ask boots the kernel and collects its answers.
 func ask(t *testing.T, m *Machine, k Kernel, files map[string]string) (*answers, error) {
 	a := &answers{doctor: map[string]*tracer.Preflight{}, tests: map[string]*Results{}, release: m.Fetched.Release}
 	part := ""
+	said := logTo(t, k.Line)
 	err := m.Run(t.Context(), Job{Files: files, Script: script(k), Line: func(line string) {
+		fmt.Fprintln(said, line)
 		if name, ok := strings.CutPrefix(line, "@@part "); ok {
 			part = name
 			return
