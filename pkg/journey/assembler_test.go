@@ -535,9 +535,11 @@ func TestPingThroughMasquerade(t *testing.T) {
 		t.Error("a kernel without reasons: the answer's end is a drop")
 	}
 	for _, place := range []string{"skb_queue_purge", "sk_stream_kill_queues"} { // what a closed socket had in its queues
-		end.Location = place
-		if !afterlife(&end) {
-			t.Errorf("%s of a kernel without reasons is a drop", place)
+		for _, reason := range []string{"", "NOT_SPECIFIED"} {
+			end.Location, end.Reason = place, reason
+			if !afterlife(&end) {
+				t.Errorf("%s of a kernel without reasons is a drop (%q)", place, reason)
+			}
 		}
 	}
 	request := echo(1, tracer.PointDrop, 1, pod, 159)

@@ -222,10 +222,11 @@ var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": tru
 // afterlife are frees through kfree_skb of what had arrived, whatever the packet: a raw socket's copy of a ping's answer, what a closed
 // socket had in its queues. Reasons by name, because numbers move.
 func afterlife(e *tracer.Event) bool {
-	if e.Reason == "QUEUE_PURGE" || (e.Reason == "" && (e.Location == "sk_stream_kill_queues" || e.Location == "skb_queue_purge")) {
+	silent := e.Reason == "" || e.Reason == "NOT_SPECIFIED"
+	if e.Reason == "QUEUE_PURGE" || (silent && (e.Location == "sk_stream_kill_queues" || e.Location == "skb_queue_purge")) {
 		return true
 	}
-	return (e.Reason == "NO_SOCKET" || e.Reason == "" || e.Reason == "NOT_SPECIFIED") && echoed(e)
+	return (e.Reason == "NO_SOCKET" || silent) && echoed(e)
 }
 
 // echoed is the place where a ping's answer ends behind the raw sockets, which have their copies: icmp_rcv or ping_rcv itself frees what no
@@ -249,6 +250,9 @@ func (f *flight) noise(e *tracer.Event) bool {
 	}
 	if strings.Contains(e.Reason, "PAWS") && e.Payload == 0 && e.TCPFlags == flagACK { // overtaken by one with a newer timestamp, which says all that it says
 		return true
+	}
+	if e.Reason == "TCP_INVALID_SEQUENCE" && e.Payload == 0 && e.TCPFlags == flagACK {
+		return true // asks whether the window is open, or the peer alive, with a number that was acknowledged (TCP_OLD_SEQUENCE since 6.2; tcp_xmit_probe_skb)
 	}
 	if e.Reason == "NOT_SPECIFIED" && e.Location == "tcp_rcv_state_process" && e.Payload == 0 && e.TCPFlags == flagACK {
 		return true // an ACK without data to a connection that closes: it is read, and nothing of it is queued (net/ipv4/tcp_input.c)

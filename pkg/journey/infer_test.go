@@ -79,6 +79,8 @@ func TestTheEndOfAConnectionIsNoDrop(t *testing.T) {
 		{"a SYN", flagSYN, 0, false, "", false},
 		{"answered with a reset", fin, 0, true, "", false},
 		{"a kernel that says why", fin, 0, false, "TCP_CSUM", false},
+		{"a window probe", flagACK, 0, false, "TCP_INVALID_SEQUENCE", true},
+		{"data outside the window", flagACK, 10, false, "TCP_INVALID_SEQUENCE", false},
 	} {
 		f := &flight{local: true, hasRST: tc.reset}
 		e := dropped2(5, "tcp_v4_rcv", tc.reason)
