@@ -27,6 +27,9 @@ type Kubelet struct {
 	refuse func(*corev1.Pod) *corev1.PodStatus
 	spdy   bool
 	wg     sync.WaitGroup
+
+	// ending makes a program's end and the status that tells it one step for who deletes the pod: a kubelet never lets go of a pod before.
+	ending sync.Mutex
 }
 
 // process is the program of one pod.
@@ -206,6 +209,8 @@ func (k *Kubelet) follow(pod *corev1.Pod, p *process, out, errs io.Reader) {
 	copies.Go(func() { p.copy(errs, true) })
 	copies.Wait()
 	err := p.cmd.Wait()
+	k.ending.Lock()
+	defer k.ending.Unlock()
 	p.mu.Lock()
 	st := corev1.ContainerStateTerminated{ExitCode: exitCode(err), Reason: "Completed"}
 	reason, message := p.reason, p.message

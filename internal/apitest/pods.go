@@ -112,6 +112,10 @@ func (s *Server) remove(w http.ResponseWriter, r *http.Request, p path) {
 	s.mu.Lock()
 	kubelet := s.kubelet
 	s.mu.Unlock()
+	if kubelet != nil {
+		kubelet.ending.Lock()
+		defer kubelet.ending.Unlock()
+	}
 	if kubelet == nil || grace == 0 || !kubelet.runs(pod) {
 		s.Delete(pod)
 		if kubelet != nil {
