@@ -7,6 +7,7 @@
 #include "event.h"
 #include "config.h"
 #include "packet.h"
+#include "fill.h"
 
 #ifndef BPF_F_NO_PREALLOC
 #define BPF_F_NO_PREALLOC 1 /* include/uapi/linux/bpf.h */
@@ -194,7 +195,6 @@ static __always_inline bool allowed(struct drop_count *c, u64 now)
 static __always_inline void fill(struct drop_event *d, struct sk_buff *skb, struct net_device *dev, const struct drop_key *k, const struct packet *p)
 {
 	struct event *e = &d->e;
-	const char *kind;
 
 	e->point = POINT_DROP;
 	e->cpu = bpf_get_smp_processor_id();
@@ -207,37 +207,10 @@ static __always_inline void fill(struct drop_event *d, struct sk_buff *skb, stru
 	e->mark = BPF_CORE_READ(skb, mark);
 	e->len = BPF_CORE_READ(skb, len);
 	e->flags = EVENT_HAS_SKB;
-	if (dev) {
-		bpf_probe_read_kernel_str(e->dev, sizeof(e->dev), dev->name);
-		kind = BPF_CORE_READ(dev, rtnl_link_ops, kind);
-		if (BPF_CORE_READ(dev, flags) & IFF_LOOPBACK)
-			__builtin_memcpy(e->kind, "loopback", 9);
-		else if (kind)
-			bpf_probe_read_kernel_str(e->kind, sizeof(e->kind), kind);
-		else
-			__builtin_memcpy(e->kind, "phys", 5);
-	}
-	if (!p)
-		return;
-	e->t = p->t;
-	e->iplen = p->iplen;
-	e->seq = p->seq;
-	e->ipid = p->ipid;
-	e->icmp_seq = p->icmp_seq;
-	e->tcp_flags = p->tcp_flags;
-	e->ttl = p->ttl;
-	e->icmp_type = p->icmp_type;
-	e->icmp_code = p->icmp_code;
-	if (p->outer) {
-		e->o = p->o;
-		e->o.pad = p->outer;
-		e->vni = p->vni;
-		e->flags |= EVENT_OUTER;
-	}
-	if (p->has_about) {
-		e->about = p->about;
-		e->flags |= EVENT_ABOUT;
-	}
+	if (dev)
+		fill_name(e, dev);
+	if (p)
+		fill_packet(e, p);
 }
 
 static __always_inline void parse(struct scratch *s, const struct window *w)

@@ -48,46 +48,13 @@ static __always_inline u32 netns_of_sender(const struct sk_buff *skb)
 static __noinline int fill_device(struct event *e, u64 device)
 {
 	const struct net_device *dev = (void *)device;
-	const char *kind;
 
 	if (!e || !dev)
 		return 0;
 	e->ifindex = BPF_CORE_READ(dev, ifindex);
 	e->netns = netns_of(dev);
-	bpf_probe_read_kernel_str(e->dev, sizeof(e->dev), dev->name);
-	kind = BPF_CORE_READ(dev, rtnl_link_ops, kind);
-	if (BPF_CORE_READ(dev, flags) & IFF_LOOPBACK)
-		__builtin_memcpy(e->kind, "loopback", 9);
-	else if (kind)
-		bpf_probe_read_kernel_str(e->kind, sizeof(e->kind), kind);
-	else
-		__builtin_memcpy(e->kind, "phys", 5);
+	fill_name(e, dev);
 	return 0;
-}
-
-static __always_inline void fill_packet(struct event *e, const struct packet *p)
-{
-	e->t = p->t;
-	e->iplen = p->iplen;
-	e->seq = p->seq;
-	e->ack = p->ack;
-	e->ipid = p->ipid;
-	e->icmp_seq = p->icmp_seq;
-	e->payload = p->payload;
-	e->tcp_flags = p->tcp_flags;
-	e->ttl = p->ttl;
-	e->icmp_type = p->icmp_type;
-	e->icmp_code = p->icmp_code;
-	if (p->outer) {
-		e->o = p->o;
-		e->o.pad = p->outer;
-		e->vni = p->vni;
-		e->flags |= EVENT_OUTER;
-	}
-	if (p->has_about) {
-		e->about = p->about;
-		e->flags |= EVENT_ABOUT;
-	}
 }
 
 /* A zeroed event with what every point has. NULL, and counted, when the ring is full. */

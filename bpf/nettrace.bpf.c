@@ -7,6 +7,7 @@
 #include "packet.h"
 #include "filter.h"
 #include "track.h"
+#include "fill.h"
 #include "emit.h"
 #include "points/device.bpf.h"
 #include "points/drop.bpf.h"
