@@ -43,7 +43,7 @@ type answers struct {
 	release    string
 }
 
-// rungCases are the lab's cases that run on every rung of a kernel; on the preferred rung all run.
+// rungCases are the lab's cases that run on every rung of a kernel; on the preferred rung its whole share runs, or all.
 var rungCases = []string{"healthy-service", "healthy-ipvs", "conntrack-invalid", "no-endpoints", "fdb-entry-missing", "accept-queue-full"}
 
 // Each kernel of the matrix boots; its points attach or are known to be blind; the lab gets its verdicts on the preferred rung, and the cases
@@ -343,7 +343,7 @@ func kernelsTable(all []*answers) string {
 	for i, k := range Kernels {
 		b.WriteString(map[bool]string{true: "; "}[i > 0] + k.Line + ": " + k.Why)
 	}
-	b.WriteString(".\n\nThe whole lab gets its verdicts on each of them, except for:\n\n")
+	b.WriteString(".\n\n'make test-kernels' holds the whole lab against its verdicts on each of them ([cases.md](cases.md)), 'make test' a share of it, except for:\n\n")
 	for _, k := range Kernels {
 		for _, name := range slices.Sorted(maps.Keys(k.Unable)) {
 			fmt.Fprintf(&b, "- %s on %s: %s\n", name, k.Line, k.Unable[name])
