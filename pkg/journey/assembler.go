@@ -61,7 +61,8 @@ type Assembler struct {
 	drops    []Drop
 	attempts map[attemptKey]int
 	heard    map[attemptKey]bool // SYNs that a listener took
-	routes   []tracer.Event      // lookups of sockets, for the packet that follows
+	acked    map[tracer.Tuple]uint32
+	routes   []tracer.Event // lookups of sockets, for the packet that follows
 	lost     uint64
 	nextID   int
 }
@@ -74,7 +75,7 @@ type attemptKey struct {
 
 // New returns an empty assembler.
 func New(o Options) *Assembler {
-	return &Assembler{opt: o, byID: map[uint64]*flight{}, attempts: map[attemptKey]int{}, heard: map[attemptKey]bool{}}
+	return &Assembler{opt: o, byID: map[uint64]*flight{}, attempts: map[attemptKey]int{}, heard: map[attemptKey]bool{}, acked: map[tracer.Tuple]uint32{}}
 }
 
 // Add takes the next event.
@@ -104,6 +105,7 @@ func (a *Assembler) Add(e *tracer.Event) {
 		}
 	}
 	f.away = false
+	a.acknowledges(e)
 	f.step(a, e)
 	if f.over {
 		a.close(f)
@@ -125,7 +127,7 @@ func (f *flight) foreign(a *Assembler, e *tracer.Event) bool {
 // begin starts a journey at a packet's first sight. An end without a beginning is no journey, and neither is an event that does not say which
 // packet it is about.
 func (a *Assembler) begin(e *tracer.Event) *flight {
-	if e.Point == tracer.PointConsume || e.Point == tracer.PointNeighSend || !e.Tuple.Valid() || e.Tuple.Dst.IsUnspecified() || (e.Point == tracer.PointDrop && afterlife(e)) {
+	if e.Point == tracer.PointConsume || e.Point == tracer.PointNeighSend || !e.Tuple.Valid() || e.Tuple.Dst.IsUnspecified() || a.late(e) {
 		return nil
 	}
 	if a.opt.Scoped {

@@ -11,7 +11,7 @@ func (f *flight) drop(a *Assembler, e *tracer.Event) {
 		f.consume(a, e)
 		return
 	}
-	if f.pend.full == nil && f.noise(e) {
+	if f.pend.full == nil && f.noise(a, e) {
 		f.deliver(a, e, "socket")
 		return
 	}

@@ -60,33 +60,3 @@ func TestResetWithoutListener(t *testing.T) {
 		t.Errorf("end %s", js[0].End)
 	}
 }
-
-// Topology: a kernel without drop reasons. Action: tcp_v4_rcv frees a packet of a connection in TIME_WAIT, and sends no reset. Expectation: the
-// end of the connection is no drop; data, a SYN, and what is answered with a reset are.
-func TestTheEndOfAConnectionIsNoDrop(t *testing.T) {
-	const fin = flagFIN | flagACK
-	for _, tc := range []struct {
-		name    string
-		flags   uint8
-		payload uint16
-		reset   bool
-		reason  string
-		noise   bool
-	}{
-		{"the last FIN", fin, 0, false, "", true},
-		{"an ACK", flagACK, 0, false, "", true},
-		{"data", flagACK, 10, false, "", false},
-		{"a SYN", flagSYN, 0, false, "", false},
-		{"answered with a reset", fin, 0, true, "", false},
-		{"a kernel that says why", fin, 0, false, "TCP_CSUM", false},
-		{"a window probe", flagACK, 0, false, "TCP_INVALID_SEQUENCE", true},
-		{"data outside the window", flagACK, 10, false, "TCP_INVALID_SEQUENCE", false},
-	} {
-		f := &flight{local: true, hasRST: tc.reset}
-		e := dropped2(5, "tcp_v4_rcv", tc.reason)
-		e.TCPFlags, e.Payload = tc.flags, tc.payload
-		if got := f.noise(&e); got != tc.noise {
-			t.Errorf("%s: noise %v", tc.name, got)
-		}
-	}
-}
