@@ -69,85 +69,109 @@ static __always_inline struct track *tracked_packet(u64 skb)
 }
 
 /* The conntrack entry as it is, without learning from it: that is done where packets are parsed. */
-static __noinline int copy_conntrack(u64 nfct, struct event *e)
+GLOBAL int copy_conntrack(u32 slot, u64 nfct)
 {
 	struct nf_conn *ct = (void *)(nfct & NFCT_PTRMASK);
-	struct tuple t = {};
+	struct scratch *s = scratch_at(slot);
 
-	if (!e || !ct || !bpf_core_field_exists(ct->tuplehash))
+	if (!s || !ct || !bpf_core_field_exists(ct->tuplehash))
 		return 0;
-	READ_CT_TUPLE(ct, 0, &t);
-	if (t.proto == IPPROTO_ICMP)
-		t.dport = t.sport;
-	e->ct_orig = t;
-	READ_CT_TUPLE(ct, 1, &t);
-	if (t.proto == IPPROTO_ICMP)
-		t.dport = t.sport;
-	e->ct_reply = t;
-	e->ct_status = BPF_CORE_READ(ct, status);
-	e->flags |= EVENT_HAS_CT;
+	READ_CT_TUPLE(ct, 0, &s->e.ct_orig);
+	READ_CT_TUPLE(ct, 1, &s->e.ct_reply);
+	if (s->e.ct_orig.proto == IPPROTO_ICMP)
+		s->e.ct_orig.dport = s->e.ct_orig.sport;
+	if (s->e.ct_reply.proto == IPPROTO_ICMP)
+		s->e.ct_reply.dport = s->e.ct_reply.sport;
+	s->e.ct_status = BPF_CORE_READ(ct, status);
+	s->e.flags |= EVENT_HAS_CT;
 	return 0;
 }
 
-/* Fills what can be had from any packet without parsing it. */
-static __noinline int fill_function(struct event *e, u64 key, const struct track *t)
+/* Fills the scratch's event with what can be had from any packet without parsing it. Which packet it is stands in the scratch. */
+GLOBAL int fill_function(u32 slot, u64 key, u32 point)
 {
 	struct sk_buff *skb = (void *)key;
+	struct scratch *s = scratch_at(slot);
+	struct current_packet *cur = current_packet();
 	struct net_device *dev;
-	struct current_packet *cur;
 	u64 nfct;
 
-	if (!e || !t)
+	if (!s || !cur)
 		return 0;
+	__builtin_memset(&s->d, 0, sizeof(s->d));
+	s->e.ts = bpf_ktime_get_ns();
+	s->e.point = point;
+	s->e.cpu = bpf_get_smp_processor_id();
 	dev = BPF_CORE_READ(skb, dev);
 	nfct = BPF_CORE_READ(skb, _nfct);
-	e->skb = key;
-	e->id = t->id;
-	e->dir = t->dir;
-	e->mark = BPF_CORE_READ(skb, mark);
-	e->len = BPF_CORE_READ(skb, len);
-	e->iif = BPF_CORE_READ(skb, skb_iif);
-	e->ctinfo = nfct & 7;
+	s->e.skb = key;
+	s->e.id = s->t.id;
+	s->e.dir = s->t.dir;
+	s->e.mark = BPF_CORE_READ(skb, mark);
+	s->e.len = BPF_CORE_READ(skb, len);
+	s->e.iif = BPF_CORE_READ(skb, skb_iif);
+	s->e.ctinfo = nfct & 7;
 	if (dev) {
-		e->ifindex = BPF_CORE_READ(dev, ifindex);
-		e->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
-		bpf_probe_read_kernel_str(e->dev, sizeof(e->dev), &dev->name);
+		s->e.ifindex = BPF_CORE_READ(dev, ifindex);
+		s->e.netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
+		bpf_probe_read_kernel_str(s->e.dev, sizeof(s->e.dev), &dev->name);
 	}
 	if (nfct & NFCT_PTRMASK)
-		copy_conntrack(nfct, e);
-	cur = current_packet();
-	if (!cur)
-		return 0;
+		copy_conntrack(slot, nfct);
 	if (cur->skb != key) { /* for the points that have no packet among their arguments */
 		cur->skb = key;
-		cur->id = t->id;
-		cur->dir = t->dir;
+		cur->id = s->t.id;
+		cur->dir = s->t.dir;
 		cur->received = 1;
 	}
-	cur->ts = e->ts;
+	cur->ts = s->e.ts;
 	return 0;
 }
 
-static __always_inline struct event *function_event(u32 point, u64 skb, u64 size)
+/*
+ * Begins what a function has to tell about a packet that is followed: the place of a scratch whose event is filled, to be given back by one of
+ * the three below; SCRATCHES for any other packet. Each body adds its own. All of these are global functions, so that the verifier walks them
+ * once and not in each body.
+ */
+GLOBAL u32 begin_function(u32 point, u64 key)
 {
-	struct track *t = tracked_packet(skb);
-	struct event *e;
+	struct track *t = bpf_map_lookup_elem(&tracked, &key);
+	struct scratch *s;
+	u32 slot;
 
 	if (!t)
-		return NULL;
-	e = start_event(point, size);
-	if (e)
-		fill_function(e, skb, t);
-	return e;
+		return SCRATCHES;
+	slot = take_slot();
+	s = scratch_at(slot);
+	if (!s) {
+		count_lost(point);
+		return SCRATCHES;
+	}
+	s->t = *t;
+	fill_function(slot, key, point);
+	return slot;
 }
 
-static __always_inline struct detail_event *detailed_event(u32 point, u64 skb)
+static __always_inline int tell(u32 slot, u64 size)
 {
-	struct detail_event *d = (void *)function_event(point, skb, sizeof(struct detail_event));
+	struct scratch *s = scratch_at(slot);
 
-	if (d)
-		__builtin_memset((void *)d + sizeof(d->e), 0, sizeof(*d) - sizeof(d->e));
-	return d;
+	if (!s)
+		return 0;
+	if (bpf_ringbuf_output(&events, &s->e, size, 0))
+		count_lost(s->e.point);
+	free_scratch(s);
+	return 0;
+}
+
+GLOBAL int tell_plain(u32 slot) { return tell(slot, sizeof(struct event)); }
+GLOBAL int tell_detail(u32 slot) { return tell(slot, sizeof(struct detail_event)); }
+GLOBAL int tell_rule(u32 slot) { return tell(slot, sizeof(struct rule_event)); }
+
+/* The scratch of a packet that is followed, NULL for any other. */
+static __always_inline struct scratch *function_event(u64 cookie, u64 skb)
+{
+	return scratch_at(begin_function(COOKIE_POINT(cookie), skb));
 }
 
 #endif

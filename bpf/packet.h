@@ -42,6 +42,11 @@ struct scratch {
 		u64 print; /* what translation leaves alone */
 		u8 dir;
 	} t;
+	union { /* what a kernel function's point tells, see function.h */
+		struct event e;
+		struct detail_event d;
+		struct rule_event r;
+	};
 };
 
 /* Programs nest on a processor: an interrupt's inside a task's. Each takes a scratch that is free. */

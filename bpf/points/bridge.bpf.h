@@ -2,17 +2,16 @@
 /* br_forward(port, skb, ...): the bridge found the port for the packet. */
 FUNCTION(bridge_port, 2)
 {
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), a[1]);
+	struct scratch *s = function_event(cookie, a[1]);
 	struct net_bridge_port *port = (void *)a[0];
 	struct net_device *dev;
 
-	if (!d)
+	if (!s)
 		return 0;
 	if (bpf_core_type_exists(struct net_bridge_port)) {
 		dev = BPF_CORE_READ(port, dev);
-		d->out_ifindex = BPF_CORE_READ(dev, ifindex);
-		bpf_probe_read_kernel_str(d->out_dev, sizeof(d->out_dev), &dev->name);
+		s->d.out_ifindex = BPF_CORE_READ(dev, ifindex);
+		bpf_probe_read_kernel_str(s->d.out_dev, sizeof(s->d.out_dev), &dev->name);
 	}
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	return tell_detail(s->slot);
 }

@@ -9,13 +9,12 @@
 static __always_inline int invalid(u64 cookie, const u64 *a)
 {
 	u64 words = a[3] < 4096 ? a[4] : a[3];
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), a[0]);
+	struct scratch *s = function_event(cookie, a[0]);
 
-	if (!d)
+	if (!s)
 		return 0;
-	bpf_probe_read_kernel_str(d->chain, sizeof(d->chain), (void *)words);
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	bpf_probe_read_kernel_str(s->d.chain, sizeof(s->d.chain), (void *)words);
+	return tell_detail(s->slot);
 }
 
 SEC("kprobe") int kprobe_invalid(struct pt_regs *ctx)
@@ -30,27 +29,20 @@ SEC("kprobe") int kprobe_invalid(struct pt_regs *ctx)
 FUNCTION(early_drop, 1)
 {
 	struct current_packet *cur = current_packet();
-	struct event *e;
 
-	if (!cur || !still_current(cur))
-		return 0;
-	e = function_event(COOKIE_POINT(cookie), cur->skb, sizeof(*e));
-	if (e)
-		bpf_ringbuf_submit(e, 0);
-	return 0;
+	return cur && still_current(cur) ? plain(cookie, cur->skb) : 0;
 }
 
 /* nf_nat_manip_pkt(skb, ct, maniptype, dir): this packet is rewritten now, to what the entry's other direction answers. */
 FUNCTION(nat, 4)
 {
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), a[0]);
+	struct scratch *s = function_event(cookie, a[0]);
 
-	if (!d)
+	if (!s)
 		return 0;
-	d->value = (u32)a[2];
-	d->limit = (u32)a[3];
-	if (!(d->e.flags & EVENT_HAS_CT))
-		copy_conntrack(a[1], &d->e);
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	s->d.value = (u32)a[2];
+	s->d.limit = (u32)a[3];
+	if (!(s->e.flags & EVENT_HAS_CT))
+		copy_conntrack(s->slot, a[1]);
+	return tell_detail(s->slot);
 }

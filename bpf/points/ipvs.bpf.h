@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* IPVS: ip_vs_{nat,tunnel,dr,bypass}_xmit(skb, cp, pp, iph), where cp is the connection with the chosen real server. */
 
-
-static __noinline int fill_ipvs(struct detail_event *d, u64 cp)
+GLOBAL int fill_ipvs(u32 slot, u64 cp)
 {
+	struct scratch *s = scratch_at(slot);
 	struct old_ip_vs_conn c = {};
+	struct detail_event *d;
 
-	if (!d)
+	if (!s)
 		return 0;
+	d = &s->d;
 	if (bpf_core_type_exists(struct ip_vs_conn)) {
 		struct ip_vs_conn *now = (void *)cp;
 
@@ -43,11 +45,10 @@ static __noinline int fill_ipvs(struct detail_event *d, u64 cp)
 
 FUNCTION(ipvs, 2)
 {
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), a[0]);
+	struct scratch *s = function_event(cookie, a[0]);
 
-	if (!d)
+	if (!s)
 		return 0;
-	fill_ipvs(d, a[1]);
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	fill_ipvs(s->slot, a[1]);
+	return tell_detail(s->slot);
 }

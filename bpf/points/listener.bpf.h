@@ -5,15 +5,14 @@
  */
 static __always_inline int listener(u64 cookie, u64 sock, u64 skb)
 {
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), skb);
+	struct scratch *s = function_event(cookie, skb);
 	struct sock *sk = (void *)sock;
 
-	if (!d)
+	if (!s)
 		return 0;
-	d->value = BPF_CORE_READ(sk, sk_ack_backlog);
-	d->limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	s->d.value = BPF_CORE_READ(sk, sk_ack_backlog);
+	s->d.limit = BPF_CORE_READ(sk, sk_max_ack_backlog);
+	return tell_detail(s->slot);
 }
 
 /* tcp_conn_request(rsk_ops, af_ops, sk, skb): a SYN */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* Netfilter: which hook, which table, which chain. That a packet goes on behind one says that it was accepted there. */
 
-static __noinline int fill_hook(struct detail_event *d, u64 hook)
+GLOBAL int fill_hook(u32 slot, u64 hook)
 {
 	struct nf_hook_state *state = (void *)hook;
+	struct scratch *s = scratch_at(slot);
 	struct net_device *in, *out;
+	struct detail_event *d;
 
-	if (!d)
+	if (!s)
 		return 0;
+	d = &s->d;
 	in = BPF_CORE_READ(state, in);
 	out = BPF_CORE_READ(state, out);
 	d->hook = BPF_CORE_READ(state, hook);
@@ -27,13 +30,12 @@ static __noinline int fill_hook(struct detail_event *d, u64 hook)
 /* nf_hook_slow(skb, state, entries, index) */
 FUNCTION(hook, 2)
 {
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), a[0]);
+	struct scratch *s = function_event(cookie, a[0]);
 
-	if (!d)
+	if (!s)
 		return 0;
-	fill_hook(d, a[1]);
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	fill_hook(s->slot, a[1]);
+	return tell_detail(s->slot);
 }
 
 /*
@@ -43,12 +45,14 @@ FUNCTION(hook, 2)
 FUNCTION(table, 3)
 {
 	bool old = tracked_packet(a[0]) != NULL;
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), old ? a[0] : a[1]);
+	struct scratch *s = function_event(cookie, old ? a[0] : a[1]);
 	struct xt_table *table = (void *)(old ? a[2] : a[0]);
+	struct detail_event *d;
 
-	if (!d)
+	if (!s)
 		return 0;
-	fill_hook(d, old ? a[1] : a[2]);
+	d = &s->d;
+	fill_hook(s->slot, old ? a[1] : a[2]);
 	if (bpf_core_type_exists(struct xt_table)) {
 		bpf_probe_read_kernel_str(d->name, sizeof(d->name), &table->name);
 		d->value = (u64)BPF_CORE_READ(table, private);
@@ -60,20 +64,19 @@ FUNCTION(table, 3)
 		bpf_probe_read_kernel_str(d->name, sizeof(d->name), ((struct old_xt_table *)table)->name);
 		d->value = (u64)t.private + OLD_XT_ENTRIES;
 	}
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	return tell_detail(s->slot);
 }
 
 /* nft_do_chain(pkt, chain): struct nft_pktinfo starts with the packet. */
 FUNCTION(chain, 2)
 {
-	struct detail_event *d;
+	struct scratch *s;
 	char *table = NULL, *chain = NULL;
 	u64 skb = 0;
 
 	bpf_probe_read_kernel(&skb, sizeof(skb), (void *)a[0]);
-	d = detailed_event(COOKIE_POINT(cookie), skb);
-	if (!d)
+	s = function_event(cookie, skb);
+	if (!s)
 		return 0;
 	if (bpf_core_type_exists(struct nft_chain)) {
 		struct nft_chain *c = (void *)a[1];
@@ -87,8 +90,7 @@ FUNCTION(chain, 2)
 		chain = c.name;
 		bpf_probe_read_kernel(&table, sizeof(table), c.table + OLD_NFT_TABLE_NAME);
 	}
-	bpf_probe_read_kernel_str(d->name, sizeof(d->name), table);
-	bpf_probe_read_kernel_str(d->chain, sizeof(d->chain), chain);
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	bpf_probe_read_kernel_str(s->d.name, sizeof(s->d.name), table);
+	bpf_probe_read_kernel_str(s->d.chain, sizeof(s->d.chain), chain);
+	return tell_detail(s->slot);
 }

@@ -10,7 +10,6 @@ static __always_inline int local_out(u64 cookie, u64 ns, u64 key)
 		.head = BPF_CORE_READ(skb, head), .off = BPF_CORE_READ(skb, network_header), .tail = BPF_CORE_READ(skb, tail),
 	};
 	struct scratch *s;
-	struct event *e;
 	int seen;
 
 	if (!cookie || !may_matter(key, &w))
@@ -23,17 +22,16 @@ static __always_inline int local_out(u64 cookie, u64 ns, u64 key)
 	s->w = w;
 	s->skb = key;
 	seen = identify(s->slot);
-	e = seen ? start_event(COOKIE_POINT(cookie), sizeof(*e)) : NULL;
-	if (e) {
-		fill_function(e, key, &s->t);
-		e->flags |= EVENT_HAS_SKB | (seen == 2 ? EVENT_FIRST : 0);
-		fill_packet(e, &s->p);
-		e->iplen = e->len; /* its header gets the length in this function */
-		e->netns = BPF_CORE_READ((struct net *)ns, ns.inum); /* there is no device yet */
-		bpf_ringbuf_submit(e, 0);
+	if (!seen) {
+		free_scratch(s);
+		return 0;
 	}
-	free_scratch(s);
-	return 0;
+	fill_function(s->slot, key, COOKIE_POINT(cookie));
+	s->e.flags |= EVENT_HAS_SKB | (seen == 2 ? EVENT_FIRST : 0);
+	fill_packet(&s->e, &s->p);
+	s->e.iplen = s->e.len; /* its header gets the length in this function */
+	s->e.netns = BPF_CORE_READ((struct net *)ns, ns.inum); /* there is no device yet */
+	return tell_plain(s->slot);
 }
 
 SEC("kprobe") int kprobe_local_out(struct pt_regs *ctx)

@@ -10,28 +10,29 @@
  */
 FUNCTION(xt, 2)
 {
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), a[0]);
+	struct scratch *s = function_event(cookie, a[0]);
 	u64 par[3] = {};
 
-	if (!d)
+	if (!s)
 		return 0;
 	bpf_probe_read_kernel(par, sizeof(par), (void *)a[1]);
-	fill_hook(d, par[2]);
-	d->value = par[1];
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	fill_hook(s->slot, par[2]);
+	s->d.value = par[1];
+	return tell_detail(s->slot);
 }
 
 /* What lies in memory before an nftables expression: the rest of its rule, with the header that holds the rule's handle. */
-static __noinline int submit_rule(u64 cookie, u64 expr, u64 pkt)
+GLOBAL int submit_rule(u64 cookie, u64 expr, u64 pkt)
 {
 	struct rule_event *r;
+	struct scratch *s;
 	u64 skb = 0;
 
 	bpf_probe_read_kernel(&skb, sizeof(skb), (void *)pkt); /* struct nft_pktinfo starts with the packet */
-	r = (void *)function_event(COOKIE_POINT(cookie), skb, sizeof(*r));
-	if (!r)
+	s = function_event(cookie, skb);
+	if (!s)
 		return 0;
+	r = &s->r;
 	__builtin_memset(r->before, 0, sizeof(r->before));
 	r->known = 0;
 	for (int i = RULE_BYTES - RULE_STEP; i >= 0; i -= RULE_STEP) { /* backwards, until memory ends */
@@ -39,8 +40,7 @@ static __noinline int submit_rule(u64 cookie, u64 expr, u64 pkt)
 			break;
 		r->known += RULE_STEP;
 	}
-	bpf_ringbuf_submit(r, 0);
-	return 0;
+	return tell_rule(s->slot);
 }
 
 /* nftables expressions that decide: (expr, regs, pkt) */

@@ -3,11 +3,9 @@
 
 static __always_inline int plain(u64 cookie, u64 skb)
 {
-	struct event *e = function_event(COOKIE_POINT(cookie), skb, sizeof(*e));
+	struct scratch *s = function_event(cookie, skb);
 
-	if (e)
-		bpf_ringbuf_submit(e, 0);
-	return 0;
+	return s ? tell_plain(s->slot) : 0;
 }
 
 static __always_inline int any_skb(u64 cookie, const u64 *a)
@@ -44,25 +42,24 @@ FENTRY_SKB(3)
 /* A function's number: the ICMP type and code, the hook, the VNI. */
 FUNCTION(skb_value, 3)
 {
-	struct detail_event *d = detailed_event(COOKIE_POINT(cookie), a[0]);
+	struct scratch *s = function_event(cookie, a[0]);
 
-	if (!d)
+	if (!s)
 		return 0;
-	d->value = (u32)a[1];
-	d->limit = (u32)a[2];
-	bpf_ringbuf_submit(d, 0);
-	return 0;
+	s->d.value = (u32)a[1];
+	s->d.limit = (u32)a[2];
+	return tell_detail(s->slot);
 }
 
 /* The packet's memory is given back (net/core/skbuff.c): also where neither kfree_skb nor consume_skb is traced. */
 FUNCTION(release, 1)
 {
 	u64 skb = a[0];
-	struct event *e = function_event(COOKIE_POINT(cookie), skb, sizeof(*e));
+	struct scratch *s = function_event(cookie, skb);
 
-	if (!e)
+	if (!s)
 		return 0;
-	bpf_ringbuf_submit(e, 0);
+	tell_plain(s->slot);
 	bpf_map_delete_elem(&tracked, &skb);
 	return 0;
 }

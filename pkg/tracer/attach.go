@@ -117,7 +117,11 @@ func byProgram(functions []*planned) map[*ebpf.Program][]*planned {
 func attachMulti(group []*planned, done func(*PointStatus, io.Closer, error)) {
 	o := link.KprobeMultiOptions{}
 	for _, f := range group {
-		o.Symbols = append(o.Symbols, f.function.Name)
+		if f.address != 0 { // of all or of none
+			o.Addresses = append(o.Addresses, uintptr(f.address))
+		} else {
+			o.Symbols = append(o.Symbols, f.function.Name)
+		}
 		o.Cookies = append(o.Cookies, f.cookie())
 	}
 	l, err := link.KprobeMulti(group[0].prog, o)

@@ -74,7 +74,7 @@ const landingPad = 4
 func (a *attaching) nameAddresses(functions []*planned) error {
 	var failed error
 	for _, f := range functions {
-		if f.address == 0 {
+		if f.address == 0 || f.cookies {
 			continue
 		}
 		for _, at := range []uint64{f.address, f.address + landingPad} {

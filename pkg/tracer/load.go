@@ -98,8 +98,7 @@ type material struct {
 	cache  *btf.Cache
 }
 
-// readMaterial reads the embedded programs, the kernel's types and its abilities side by side: with little else to do, that is a third of a
-// start.
+// readMaterial reads the embedded programs and, side by side with them, the kernel's types and its abilities.
 func readMaterial(backend string) (*material, error) {
 	m := &material{cache: btf.NewCache()}
 	var (
@@ -107,9 +106,10 @@ func readMaterial(backend string) (*material, error) {
 		specErr error
 	)
 	read.Go(func() { m.spec, specErr = loadBpf() })
-	read.Go(func() { m.rungs = findRungs(backend) })
-	var err error
-	m.kernel, err = m.cache.Kernel()
+	kernel, err := m.cache.Kernel()
+	if err == nil {
+		m.kernel, m.rungs = kernel, findRungs(backend, kernel)
+	}
 	read.Wait()
 	if err != nil {
 		return nil, &FeatureError{What: "BTF (/sys/kernel/btf/vmlinux)", Next: "use a kernel built with CONFIG_DEBUG_INFO_BTF", Err: err}

@@ -3,6 +3,7 @@
 package tracer
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/cilium/ebpf"
@@ -15,7 +16,7 @@ type planned struct {
 	backend  string
 	program  string // name in the collection
 	cookies  bool
-	address  uint64 // known only where there are no cookies
+	address  uint64 // 0 where the function is named instead
 	status   *PointStatus
 	prog     *ebpf.Program
 }
@@ -66,6 +67,9 @@ func (f *planned) kprobe(embedded map[string]*ebpf.ProgramSpec) *ebpf.ProgramSpe
 func (t *Tracer) planFunctions(here *types, o *Options) ([]*planned, map[string]*ebpf.ProgramSpec) {
 	programs := map[string]*ebpf.ProgramSpec{}
 	ladder := t.rungs.ladder()
+	if slices.Contains(ladder, BackendKprobeMulti) {
+		here.ask()
+	}
 	var idle map[string]bool
 	if o.Busy {
 		idle = idleModules()
@@ -82,7 +86,7 @@ func (t *Tracer) planFunctions(here *types, o *Options) ([]*planned, map[string]
 			status.Why, status.Needless = "no rule uses module "+f.Module, true
 			continue
 		}
-		p := &planned{function: f, status: status, cookies: t.rungs.cookies}
+		p := &planned{function: f, status: status, cookies: t.rungs.cookies, address: here.addresses[f.Name]}
 		for _, p.backend = range ladder {
 			if p.backend != BackendFentry || !f.NoFentry {
 				break

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 )
 
@@ -21,6 +22,13 @@ func haveKprobe() bool {
 		}
 	}
 	return false
+}
+
+// hasFprobe looks for what kprobe.multi attaches by (CONFIG_FPROBE; include/linux/fprobe.h): the kernel has links for kprobe.multi since it has
+// that, 5.18. Attaching a program for the answer takes a walk over all symbols and a grace period.
+func hasFprobe(kernel *btf.Spec) bool {
+	var fn *btf.Func
+	return kernel.TypeByName("register_fprobe_ips", &fn) == nil
 }
 
 // haveMulti attaches a program that does nothing to one function by kprobe.multi.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/rlimit"
 )
@@ -22,14 +23,14 @@ type rungs struct {
 }
 
 // findRungs probes what is needed for the wanted backend: each probe costs time at the start.
-func findRungs(want string) rungs {
+func findRungs(want string, kernel *btf.Spec) rungs {
 	var r rungs
 	r.kprobe = haveKprobe()
 	if r.kprobe {
 		r.cookies = features.HaveProgramHelper(ebpf.Kprobe, asm.FnGetAttachCookie) == nil
 	}
 	auto := want == BackendAuto || want == ""
-	r.multi = r.kprobe && (auto || want == BackendKprobeMulti) && haveMulti()
+	r.multi = r.kprobe && hasFprobe(kernel)
 	if !auto || !r.kprobe {
 		r.fentry = haveFentry()
 	}
@@ -44,7 +45,6 @@ func (r *rungs) force(want string) error {
 		return fmt.Errorf("unknown backend %q: use one of %s", want, strings.Join(Backends(), ", "))
 	}
 	if !ok {
-		have[BackendKprobeMulti] = r.kprobe && haveMulti()
 		var names []string
 		for _, b := range []string{BackendFentry, BackendKprobeMulti, BackendKprobe} {
 			if have[b] {

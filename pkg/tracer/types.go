@@ -17,6 +17,8 @@ type types struct {
 	modules map[string]*btf.Spec // nil where a module has none, or is not loaded
 	cache   *btf.Cache           // serves the library where it looks for what a program attaches to
 	typed   bool                 // modules have types
+	// addresses are those of the functions that are there, by name; nil where the kernel was not asked or does not tell.
+	addresses map[string]uint64
 }
 
 const btfDir = "/sys/kernel/btf"
@@ -49,9 +51,10 @@ func (t *types) inKernel(f *Function) bool {
 	return t.kernel.TypeByName(f.Name, &fn) == nil
 }
 
-// whyNot looks where the function is: in the kernel itself, else in its module. A kernel without types for modules is asked when attaching.
+// whyNot looks whether the function is there: by its address, else by its type in the kernel itself or in its module. A kernel without types for
+// modules is asked when attaching.
 func (t *types) whyNot(f *Function) (why string, needless bool) {
-	if t.inKernel(f) {
+	if t.addresses[f.Name] != 0 || (t.addresses == nil && t.inKernel(f)) {
 		return "", false
 	}
 	if f.Module == "" {
@@ -60,17 +63,20 @@ func (t *types) whyNot(f *Function) (why string, needless bool) {
 	if _, err := os.Stat("/sys/module/" + f.Module); err != nil {
 		return "module " + f.Module + " is not loaded: no packet passes there", true
 	}
-	if !t.typed {
+	if t.addresses == nil && (!t.typed || t.inModule(f.Module, f.Name)) {
 		return "", false
 	}
-	var fn *btf.Func
-	if spec := t.module(f.Module); spec != nil && spec.TypeByName(f.Name, &fn) != nil {
-		if f.Else != "" && spec.TypeByName(f.Else, &fn) == nil {
-			return "the function " + f.Else + " tells it", true
-		}
-		return "module " + f.Module + " has no function " + f.Name + " (renamed, or merged into its caller)", false
+	if f.Else != "" && (t.addresses[f.Else] != 0 || (t.addresses == nil && t.inModule(f.Module, f.Else))) {
+		return "the function " + f.Else + " tells it", true
 	}
-	return "", false
+	return "module " + f.Module + " has no function " + f.Name + " (renamed, or merged into its caller)", false
+}
+
+// inModule reports whether a module may have a function: when its types cannot be read, attaching shows.
+func (t *types) inModule(module, function string) bool {
+	var fn *btf.Func
+	spec := t.module(module)
+	return spec == nil || spec.TypeByName(function, &fn) == nil
 }
 
 // typedModules hold types that programs read and that the kernel's own BTF lacks on some kernels.
