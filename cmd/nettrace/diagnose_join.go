@@ -53,7 +53,7 @@ func unmade(results []diagnose.Result) []render.Unmade {
 	var out []render.Unmade
 	for _, r := range results {
 		if r.Status == diagnose.Unknown {
-			out = append(out, render.Unmade{Check: r.Check, Layer: verdict.Layer(r.Layer), Why: r.Summary})
+			out = append(out, render.Unmade{Check: r.Check, Layer: r.Layer, Why: r.Summary})
 		}
 	}
 	return out
@@ -66,7 +66,7 @@ func adopt(x *render.Diagnosis, v *verdict.Verdict) {
 
 // take makes a check's result the verdict.
 func take(x *render.Diagnosis, r *diagnose.Result) {
-	x.Layer, x.Cause, x.Summary, x.Node, x.Confidence = verdict.Layer(r.Layer), r.Cause, r.Summary, r.Node, verdict.Likely
+	x.Layer, x.Cause, x.Summary, x.Node, x.Confidence = r.Layer, r.Cause, r.Summary, r.Node, verdict.Likely
 	x.Fix = slices.Clone(r.Fix)
 	x.Evidence = append(slices.Clone(r.Evidence), x.Evidence...)
 }
@@ -101,7 +101,7 @@ func untraced(x *render.Diagnosis, suspects, results []diagnose.Result) *diagnos
 func strengthen(x *render.Diagnosis, v *verdict.Verdict, suspects []diagnose.Result) *diagnose.Result {
 	for i := range suspects {
 		r := &suspects[i]
-		if r.Cause != v.Cause || verdict.Layer(r.Layer) != v.Layer {
+		if r.Cause != v.Cause || r.Layer != v.Layer {
 			continue
 		}
 		if v.Confidence == verdict.Likely && v.LostEvents == 0 && (v.Outcome == verdict.Dropped || v.Outcome == verdict.Rejected) {
@@ -149,7 +149,7 @@ func layerTable(x *render.Diagnosis, results, suspects []diagnose.Result) []rend
 	var out []render.LayerStatus
 	through := x.Traced && x.Layer == "" && x.Outcome == verdict.Delivered
 	for _, layer := range diagnose.Layers() {
-		l := render.LayerStatus{Layer: verdict.Layer(layer)}
+		l := render.LayerStatus{Layer: layer}
 		// a name is asked for beside the probe, unless the probe is a query
 		l.Status, l.Reason = layerOf(layer, results, suspects, through && (layer != diagnose.DNS || x.Probe != nil && x.Probe.DNS != nil))
 		if l.Layer == x.Layer && x.Layer != "" {

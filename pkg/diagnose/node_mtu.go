@@ -14,15 +14,6 @@ func init() {
 	register(check{name: "node-mtu", layer: Underlay, run: nodeMTU})
 }
 
-// vxlanOverhead is what VXLAN adds within the uplink's MTU, in bytes: inner Ethernet 14, UDP 8, VXLAN 8 (RFC 7348), and the outer header, 20
-// for IPv4 and 40 for IPv6.
-func vxlanOverhead(v *netstate.VXLAN) int {
-	if v.Local.Is6() {
-		return 70
-	}
-	return 50
-}
-
 // tunnelMTU: a full packet of the tunnel's device fits into the uplink with the headers around it.
 func tunnelMTU(in *Input) Result {
 	if len(in.peers()) == 0 {
@@ -40,14 +31,14 @@ func tunnelMTU(in *Input) Result {
 			if u == nil {
 				continue
 			}
-			need := l.MTU + vxlanOverhead(l.VXLAN)
+			need := l.MTU + netstate.VXLANOverhead(l.VXLAN.Local)
 			if need <= u.MTU {
 				p.good(fmt.Sprintf("%s of %s has MTU %d, which fits %s's %d", l.Name, h.Node, l.MTU, u.Name, u.MTU))
 				continue
 			}
 			p.bad(Result{Cause: "tunnel-fragmented", Node: h.Node, Summary: fmt.Sprintf("%s's tunnel %s makes packets of up to %d bytes, and %s carries %d", h.Node, l.Name, need, u.Name, u.MTU),
-				Evidence: []string{fmt.Sprintf("state: %s has MTU %d, %s has MTU %d, VXLAN adds %d", l.Name, l.MTU, u.Name, u.MTU, vxlanOverhead(l.VXLAN))},
-				Fix:      []string{fmt.Sprintf("set the CNI's MTU to %d, or raise that of %s to %d", u.MTU-vxlanOverhead(l.VXLAN), u.Name, need)}})
+				Evidence: []string{fmt.Sprintf("state: %s has MTU %d, %s has MTU %d, VXLAN adds %d", l.Name, l.MTU, u.Name, u.MTU, netstate.VXLANOverhead(l.VXLAN.Local))},
+				Fix:      []string{fmt.Sprintf("set the CNI's MTU to %d, or raise that of %s to %d", u.MTU-netstate.VXLANOverhead(l.VXLAN.Local), u.Name, need)}})
 		}
 	}
 	for _, n := range elsewhere {
@@ -94,12 +85,12 @@ func mtuHole(from *netstate.Namespace, t *side, e *Echo) Result {
 		Summary:  fmt.Sprintf("packets of %d bytes get from %s to %s and those of %d vanish: large answers hang", e.Passed, from.Node, t.node, e.Failed),
 		Evidence: []string{fmt.Sprintf("measured: echoes with don't-fragment from %s to %s, the largest answered has %d bytes, the smallest lost %d", from.Node, e.To, e.Passed, e.Failed)},
 		Fix:      []string{"raise the MTU of the network between the nodes", fmt.Sprintf("on %s: ping -M do -s SIZE %s shows what passes", from.Node, e.To)}}
-	if inner := e.Passed - vxlanOverhead(&netstate.VXLAN{Local: e.To}); inner >= leastMTU(e.To) {
+	if inner := e.Passed - netstate.VXLANOverhead(e.To); inner >= leastMTU(e.To) {
 		r.Fix[0] += fmt.Sprintf(", or set the CNI's MTU to %d", inner)
 	}
-	if l, _ := tunnel(from, t.addr); l != nil && l.MTU+vxlanOverhead(l.VXLAN) <= e.Passed {
+	if l, _ := tunnel(from, t.addr); l != nil && l.MTU+netstate.VXLANOverhead(l.VXLAN.Local) <= e.Passed {
 		r.Measured = false // the tunnel's packets are small enough
-		r.Summary = fmt.Sprintf("packets of %d bytes vanish between %s and %s, which the tunnel's packets of up to %d do not need", e.Failed, from.Node, t.node, l.MTU+vxlanOverhead(l.VXLAN))
+		r.Summary = fmt.Sprintf("packets of %d bytes vanish between %s and %s, which the tunnel's packets of up to %d do not need", e.Failed, from.Node, t.node, l.MTU+netstate.VXLANOverhead(l.VXLAN.Local))
 	}
 	return r
 }

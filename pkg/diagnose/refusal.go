@@ -101,14 +101,6 @@ func (in *Input) refusal(layer Layer) *Result {
 // all is the share of a flow's connections from which on a rule stops it; the share is a product of probabilities that were rounded.
 const all = 0.999
 
-// familyTool is the iptables command for a family: what is said of "iptables-nft" holds for "ip6tables-nft".
-func familyTool(backend string, six bool) string {
-	if six {
-		return strings.Replace(backend, "iptables", "ip6tables", 1)
-	}
-	return backend
-}
-
 // refused says which layer's a rule is that stops the flow, and why it is there: the rule's owner and place tell.
 func (in *Input) refused(e *ruleset.End, s *ruleset.Step) Result {
 	n := in.space(s.Place)
@@ -130,7 +122,7 @@ func (in *Input) refused(e *ruleset.End, s *ruleset.Step) Result {
 		whose = where + "'s firewall"
 	}
 	r.Summary = fmt.Sprintf("a rule of %s %s the flow to %s in %s", whose, verb, to, s.Hook)
-	tool := familyTool(s.Backend, s.Family == "ip6")
+	tool := ruleset.ToolOf(s.Backend, s.Family)
 	r.Fix = []string{fmt.Sprintf("on %s: %s, table %s, chain %s: remove the rule, or let the flow pass before it", where, tool, s.Table, s.Chain)}
 	switch {
 	case s.Owner.By == "kube-proxy" && s.Owner.Why != "":
@@ -152,7 +144,7 @@ func (in *Input) refused(e *ruleset.End, s *ruleset.Step) Result {
 	case s.Number == 0 && s.Hook == "FORWARD":
 		r.Cause = "forward-policy-drop"
 		r.Summary = fmt.Sprintf("%s does not forward pod packets: policy DROP of chain %s (%s), and no rule accepts the flow", where, s.Chain, tool)
-		r.Fix = []string{fmt.Sprintf("on %s: %s -P FORWARD ACCEPT, or let the CNI plugin write its accepting rules again (restart its pod on this node)", where, tool), "find what set the policy: Docker does when it starts"}
+		r.Fix = []string{fmt.Sprintf("on %s: %s, or let the CNI plugin write its accepting rules again (restart its pod on this node)", where, ruleset.PolicyCommand(s.Backend, s.Family, s.Table, s.Chain)), "find what set the policy: Docker does when it starts"}
 	}
 	if in.forDNS() && r.Layer != Service && r.Cause != "dns-no-endpoints" {
 		r.Layer, r.Cause = DNS, "dns-blocked-by-policy"

@@ -76,7 +76,7 @@ func (in *Input) outer(p *parts, n *netstate.Namespace, src, dst netip.Addr, por
 		case refuses(e):
 			p.bad(Result{Cause: "host-firewall-drops-tunnel", Node: n.Node, Stops: e.Share >= all, Summary: fmt.Sprintf("%s's firewall drops %s in %s", n.Node, what, hook),
 				Evidence: stepEvidence(&d, e.Step),
-				Fix:      []string{fmt.Sprintf("on %s: %s -I %s -p udp --dport %d -s %s -j ACCEPT (or the same in the firewall's own configuration: allow udp/%d between the nodes)", n.Node, familyTool("iptables", src.Is6()), hook, port, src, port)}})
+				Fix:      []string{fmt.Sprintf("on %s: %s -I %s -p udp --dport %d -s %s -j ACCEPT (or the same in the firewall's own configuration: allow udp/%d between the nodes)", n.Node, iptablesFor(src), hook, port, src, port)}})
 			return
 		case e.Verdict == ruleset.EndUnknown || e.Verdict == ruleset.EndQueue:
 			p.unsure(fmt.Sprintf("%s's rules do not decide about %s", n.Node, what))
@@ -90,6 +90,13 @@ func (in *Input) outer(p *parts, n *netstate.Namespace, src, dst netip.Addr, por
 	p.good(fmt.Sprintf("%s's rules let udp/%d pass", n.Node, port))
 }
 
+func iptablesFor(a netip.Addr) string {
+	if a.Is6() {
+		return ruleset.ToolOf("iptables", "ip6")
+	}
+	return "iptables"
+}
+
 // stepEvidence names the rule that decided; none when it was no rule.
 func stepEvidence(d *ruleset.DryRun, step int) []string {
 	if step < 1 || step > len(d.Steps) {
@@ -99,7 +106,7 @@ func stepEvidence(d *ruleset.DryRun, step int) []string {
 }
 
 func stepText(s *ruleset.Step) string {
-	text := fmt.Sprintf("%s, table %s, chain %s, ", familyTool(s.Backend, s.Family == "ip6"), s.Table, s.Chain)
+	text := fmt.Sprintf("%s, table %s, chain %s, ", ruleset.ToolOf(s.Backend, s.Family), s.Table, s.Chain)
 	switch {
 	case s.Number == 0:
 		text += "policy " + s.Verdict

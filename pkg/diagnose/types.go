@@ -10,18 +10,19 @@ import (
 
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
 )
 
 // Layer is one of the five layers, by the words of a verdict.
-type Layer string
+type Layer = verdict.Layer
 
 // The five layers, bottom-up.
 const (
-	Underlay    Layer = "underlay"
-	PodNetwork  Layer = "pod-network"
-	Service     Layer = "service"
-	DNS         Layer = "dns"
-	Application Layer = "application"
+	Underlay    = verdict.Underlay
+	PodNetwork  = verdict.PodNetwork
+	Service     = verdict.Service
+	DNS         = verdict.DNS
+	Application = verdict.Application
 )
 
 // Layers are the five, bottom-up.

@@ -75,6 +75,15 @@ type VXLAN struct {
 	Learning bool       `json:"learning,omitempty"`
 }
 
+// VXLANOverhead is what VXLAN to an address puts before an inner IP packet, in bytes: inner Ethernet 14, VXLAN 8, UDP 8 (RFC 7348, 5) and the outer
+// header, 20 for IPv4, 40 for IPv6. It counts for IPv4 where the address is not known.
+func VXLANOverhead(outer netip.Addr) int {
+	if outer.Is6() && !outer.Is4In6() {
+		return 70
+	}
+	return 50
+}
+
 // Route is one route; Dst is 0.0.0.0/0 or ::/0 for a default route.
 type Route struct {
 	Table   int          `json:"table"`

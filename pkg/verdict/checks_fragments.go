@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
@@ -79,12 +80,12 @@ func tunnelFragmented(in *Input) *Finding {
 	return nil
 }
 
-// overhead is what VXLAN puts before an inner IP packet: Ethernet, VXLAN, UDP and IP headers (RFC 7348, 5).
+// overhead is what a VXLAN device puts before an inner IP packet, in bytes.
 func overhead(l *netstate.Link) int {
-	if l.VXLAN != nil && l.VXLAN.Local.Is6() && !l.VXLAN.Local.Is4In6() {
-		return 70
+	if l.VXLAN == nil {
+		return netstate.VXLANOverhead(netip.Addr{})
 	}
-	return 50
+	return netstate.VXLANOverhead(l.VXLAN.Local)
 }
 
 // tooLargeTunnel finds a VXLAN device whose full packets do not fit the device below it.

@@ -14,9 +14,6 @@ func init() {
 	register(check{name: "tunnel-df-too-big", drop: tunnelTooBig})
 }
 
-// vxlanOverhead is what VXLAN over IPv4 adds within the uplink's MTU, in bytes: Ethernet 14, IPv4 20, UDP 8, VXLAN 8 (RFC 7348).
-const vxlanOverhead = 50
-
 func isTooBig(icmp string) bool { return icmp == "fragmentation needed" || icmp == "packet too big" }
 
 // podMTUTooLarge: the packet does not fit into the device that the route leads to, and may not be fragmented (net/ipv4/ip_forward.c). The
@@ -28,7 +25,7 @@ func podMTUTooLarge(d *dropAt) *Finding {
 	t := d.tuple()
 	f := &Finding{Layer: PodNetwork, Cause: "pod-mtu-too-large", Confidence: Likely,
 		Summary: fmt.Sprintf("%s does not fit into the MTU of the way on from %s", d.packetName(), place(d.h)),
-		Fix:     []string{"set the MTU in the CNI configuration to the uplink's less the tunnel's headers (50 for VXLAN), and make the pods anew", in(d.h, fmt.Sprintf("ip route get %s; ip link: compare the pod's MTU with that of the device", t.Dst))}}
+		Fix:     []string{"set the MTU in the CNI configuration to the uplink's less the tunnel's headers (50 for VXLAN, 70 over IPv6), and make the pods anew", in(d.h, fmt.Sprintf("ip route get %s; ip link: compare the pod's MTU with that of the device", t.Dst))}}
 	if lost := errorLost(d.in); lost != nil {
 		k := lost.DropHop()
 		h := &lost.Hops[k]
@@ -74,7 +71,7 @@ func tunnelTooBig(d *dropAt) *Finding {
 	f := &Finding{Layer: Underlay, Cause: "tunnel-df-too-big", Confidence: Likely,
 		Summary:  fmt.Sprintf("the tunnel's packet from %s to %s is larger than the MTU of %s and may not be fragmented", place(d.h), d.who(d.h.Outer.Dst, 0), d.h.Dev),
 		Evidence: lines(pick(isTooBig(d.h.ICMP), "the ICMP error about it goes to the node itself, the pod sees nothing of it", "")),
-		Fix:      []string{in(d.h, fmt.Sprintf("ip link: %s needs an MTU of the tunnel's and %d more; raise it, or lower the CNI's MTU", d.h.Dev, vxlanOverhead))}}
+		Fix:      []string{in(d.h, fmt.Sprintf("ip link: %s needs an MTU of the tunnel's and %d more; raise it, or lower the CNI's MTU", d.h.Dev, netstate.VXLANOverhead(d.h.Outer.Dst)))}}
 	out := d.ns.Link(d.h.Dev)
 	if out == nil {
 		return f
@@ -82,11 +79,11 @@ func tunnelTooBig(d *dropAt) *Finding {
 	for _, l := range d.ns.Links {
 		if l.VXLAN != nil && l.VXLAN.Port == int(d.h.Outer.Dport) && tight(&l, out) {
 			f.Confidence = Confirmed
-			f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s has MTU %d and needs %d more, %s has %d", l.Name, l.MTU, vxlanOverhead, out.Name, out.MTU))
+			f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s has MTU %d and needs %d more, %s has %d", l.Name, l.MTU, overhead(&l), out.Name, out.MTU))
 			break
 		}
 	}
 	return f
 }
 
-func tight(tunnel, uplink *netstate.Link) bool { return tunnel.MTU+vxlanOverhead > uplink.MTU }
+func tight(tunnel, uplink *netstate.Link) bool { return tunnel.MTU+overhead(tunnel) > uplink.MTU }

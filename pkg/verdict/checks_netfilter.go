@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
 )
 
 func init() {
@@ -124,12 +125,12 @@ func forwardPolicyDrop(d *dropAt) *Finding {
 	if d.h.Hook != "FORWARD" || r == nil || !r.IsPolicy() || r.Verdict != "DROP" || d.h.Outer != nil {
 		return nil
 	}
-	tool := r.Backend
+	tool := ruleset.ToolOf(r.Backend, r.Family)
 	return &Finding{
 		Layer: PodNetwork, Cause: "forward-policy-drop", Confidence: Confirmed,
 		Summary:  fmt.Sprintf("%s does not forward pod packets: policy DROP of chain FORWARD (%s), and no rule accepted %s → %s", place(d.h), tool, d.who(d.tuple().Src, 0), d.who(d.tuple().Dst, 0)),
 		Evidence: lines(ruleEvidence(r)),
-		Fix: []string{in(d.h, tool+" -P FORWARD ACCEPT, or let the CNI plugin write its accepting rules again (restart its pod on this node)"),
+		Fix: []string{in(d.h, ruleset.PolicyCommand(r.Backend, r.Family, r.Table, r.Chain)+", or let the CNI plugin write its accepting rules again (restart its pod on this node)"),
 			"find what set the policy: Docker does when it starts"},
 	}
 }

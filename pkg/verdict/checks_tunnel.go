@@ -181,14 +181,14 @@ func underlayMTUSilent(in *Input) *Finding {
 	}
 	j := gone[0]
 	h := &j.Hops[len(j.Hops)-1]
-	const outerHeaders = 50 // Ethernet 14, IPv4 20, UDP 8, VXLAN 8
+	outerHeaders := netstate.VXLANOverhead(h.Outer.Dst)
 	f := &Finding{
 		Outcome: Lost, Layer: Underlay, Cause: "underlay-mtu-silent", Confidence: Likely, Journey: j.ID, Hop: len(j.Hops) - 1,
 		Summary: fmt.Sprintf("packets of %d bytes vanish between %s and %s, those up to %d bytes arrive: the network between the nodes has a smaller MTU than they think", smallest, place(h), h.Outer.Dst, largest),
 		Evidence: []string{fmt.Sprintf("kernel: %d packets of %d bytes and more left %s at %s inside VXLAN (%d bytes more) and were not seen again; no drop was reported", len(gone), smallest, place(h), h.Dev, outerHeaders),
 			fmt.Sprintf("kernel: %d packets of up to %d bytes crossed in the same direction", len(arrived), largest)},
 		Fix: []string{fmt.Sprintf("%s: ping -M do -s SIZE %s with growing sizes shows what passes", on(h), h.Outer.Dst),
-			"raise the MTU of the network between the nodes, or set the CNI's MTU to what passes less 50"},
+			fmt.Sprintf("raise the MTU of the network between the nodes, or set the CNI's MTU to what passes less %d", outerHeaders)},
 	}
 	if to := received(in, h); to == nil {
 		f.Fix = append([]string{fmt.Sprintf("run nettrace on the node that has %s next", h.Outer.Dst)}, f.Fix...)

@@ -120,6 +120,8 @@ func TestDiagnoses(t *testing.T) {
 			"rejected application network-policy-reject confirmed", "kube-router"},
 		{"FORWARD policy", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD", Rule: rule(journey.Rule{Chain: "FORWARD", Verdict: "DROP", Owner: "node firewall"})}), nil,
 			"dropped pod-network forward-policy-drop confirmed", "iptables-legacy -P FORWARD ACCEPT"},
+		{"FORWARD policy of nftables", lostAt(journey.Hop{Location: "nft_do_chain", Hook: "FORWARD", Rule: &journey.Rule{Backend: "nft", Family: "inet", Table: "fw", Chain: "fwd", Verdict: "DROP", Certainty: "exact", Owner: "node firewall"}}), nil,
+			"dropped pod-network forward-policy-drop confirmed", "nft chain inet fw fwd '{ policy accept; }'"},
 		{"another rule", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD", Rule: rule(journey.Rule{Chain: "MY-FW", Number: 3, Verdict: "DROP", Text: "-s 10.0.0.0/8 -j DROP"})}), nil,
 			"dropped pod-network netfilter-drop likely", "-s 10.0.0.0/8 -j DROP"},
 		{"a rule in the pod", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "INPUT", Where: inPod(), NetNS: podNS}), nil, "dropped application netfilter-drop likely", "INPUT"},
