@@ -36,26 +36,29 @@ enum tunnel {
 	TUNNEL_IPIP,
 };
 
-/* The bodies that serve functions, see function.h; not part of recordings. */
-enum function_body {
-	BODY_SKB,
-	BODY_SKB_VALUE,
-	BODY_RELEASE,
-	BODY_LOCAL_OUT,
-	BODY_HOOK,
-	BODY_TABLE,
-	BODY_CHAIN,
-	BODY_INVALID,
-	BODY_EARLY_DROP,
-	BODY_NAT,
-	BODY_IPVS,
-	BODY_BRIDGE_PORT,
-	BODY_SYN,
-	BODY_ACCEPT,
-	BODY_XT,
-	BODY_NFT,
-	BODY_NFT_VERDICT,
-};
+/*
+ * The bodies that serve functions: a row here for each FUNCTION(name, arguments) in points/. output.bpf.h is a program of its own. Their numbers are
+ * not part of recordings.
+ */
+#define BODIES(X) \
+	X(skb) \
+	X(skb_value) \
+	X(release) \
+	X(hook) \
+	X(table) \
+	X(chain) \
+	X(invalid) \
+	X(early_drop) \
+	X(nat) \
+	X(ipvs) \
+	X(bridge_port) \
+	X(syn) \
+	X(accept) \
+	X(xt) \
+	X(nft) \
+	X(nft_verdict)
+#define BODY_NUMBER(name) BODY_##name,
+enum function_body { BODIES(BODY_NUMBER) };
 
 /* How a packet relates to the flow. */
 enum direction {

@@ -17,23 +17,11 @@ SEC("kprobe") int kprobe_all(struct pt_regs *ctx)
 	a[2] = PT_REGS_PARM3(ctx);
 	a[3] = PT_REGS_PARM4(ctx);
 	a[4] = PT_REGS_PARM5(ctx);
+#define BODY_CASE(name) \
+	case BODY_##name: \
+		return on_##name(ctx, cookie, a);
 	switch (COOKIE_BODY(cookie)) {
-	case BODY_SKB: return any_skb(cookie, a);
-	case BODY_SKB_VALUE: return on_skb_value(ctx, cookie, a);
-	case BODY_RELEASE: return on_release(ctx, cookie, a);
-	case BODY_HOOK: return on_hook(ctx, cookie, a);
-	case BODY_TABLE: return on_table(ctx, cookie, a);
-	case BODY_CHAIN: return on_chain(ctx, cookie, a);
-	case BODY_INVALID: return invalid(cookie, a);
-	case BODY_EARLY_DROP: return on_early_drop(ctx, cookie, a);
-	case BODY_NAT: return on_nat(ctx, cookie, a);
-	case BODY_IPVS: return on_ipvs(ctx, cookie, a);
-	case BODY_BRIDGE_PORT: return on_bridge_port(ctx, cookie, a);
-	case BODY_SYN: return on_syn(ctx, cookie, a);
-	case BODY_ACCEPT: return on_accept(ctx, cookie, a);
-	case BODY_XT: return on_xt(ctx, cookie, a);
-	case BODY_NFT: return on_nft(ctx, cookie, a);
-	case BODY_NFT_VERDICT: return on_nft_verdict(ctx, cookie, a);
+		BODIES(BODY_CASE)
 	}
 	return 0;
 }

@@ -6,7 +6,7 @@
  * (skb, net, pf, protonum, fmt, ...) before 5.15, (skb, ct, state, fmt, ...) since; nf_ct_l4proto_log_invalid takes variable arguments, so there
  * is no fentry. A protocol number is smaller than any address.
  */
-static __always_inline int invalid(u64 cookie, const u64 *a)
+static __always_inline int on_invalid(void *ctx, u64 cookie, const u64 *a)
 {
 	u64 words = a[3] < 4096 ? a[4] : a[3];
 	struct scratch *s = function_event(cookie, a[0]);
@@ -22,7 +22,7 @@ SEC("kprobe") int kprobe_invalid(struct pt_regs *ctx)
 	u64 a[MAX_ARGS] = {PT_REGS_PARM1(ctx), 0, 0, PT_REGS_PARM4(ctx), PT_REGS_PARM5(ctx)};
 	u64 cookie = tracking ? kprobe_cookie(ctx) : 0;
 
-	return cookie ? invalid(cookie, a) : 0;
+	return cookie ? on_invalid(ctx, cookie, a) : 0;
 }
 
 /* early_drop(net, hash): the table is full and an entry is looked for that can go. The packet is the one that this CPU handles. */

@@ -8,7 +8,7 @@ static __always_inline int plain(u64 cookie, u64 skb)
 	return s ? tell_plain(s->slot) : 0;
 }
 
-static __always_inline int any_skb(u64 cookie, const u64 *a)
+static __always_inline int on_skb(void *ctx, u64 cookie, const u64 *a)
 {
 	switch (COOKIE_SKB(cookie)) {
 	case 0: return plain(cookie, a[0]);
@@ -23,7 +23,7 @@ SEC("kprobe") int kprobe_skb(struct pt_regs *ctx)
 	u64 a[MAX_ARGS] = {PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx)};
 	u64 cookie = tracking ? kprobe_cookie(ctx) : 0;
 
-	return cookie ? any_skb(cookie, a) : 0;
+	return cookie ? on_skb(ctx, cookie, a) : 0;
 }
 
 /* One for each place of the packet among the arguments: the verifier refuses to read an argument that a function does not have. */

@@ -104,28 +104,6 @@ const (
 	bpfEventFlagEVENT_LOCAL   bpfEventFlag = 32
 )
 
-type bpfFunctionBody uint32
-
-const (
-	bpfFunctionBodyBODY_SKB         bpfFunctionBody = 0
-	bpfFunctionBodyBODY_SKB_VALUE   bpfFunctionBody = 1
-	bpfFunctionBodyBODY_RELEASE     bpfFunctionBody = 2
-	bpfFunctionBodyBODY_LOCAL_OUT   bpfFunctionBody = 3
-	bpfFunctionBodyBODY_HOOK        bpfFunctionBody = 4
-	bpfFunctionBodyBODY_TABLE       bpfFunctionBody = 5
-	bpfFunctionBodyBODY_CHAIN       bpfFunctionBody = 6
-	bpfFunctionBodyBODY_INVALID     bpfFunctionBody = 7
-	bpfFunctionBodyBODY_EARLY_DROP  bpfFunctionBody = 8
-	bpfFunctionBodyBODY_NAT         bpfFunctionBody = 9
-	bpfFunctionBodyBODY_IPVS        bpfFunctionBody = 10
-	bpfFunctionBodyBODY_BRIDGE_PORT bpfFunctionBody = 11
-	bpfFunctionBodyBODY_SYN         bpfFunctionBody = 12
-	bpfFunctionBodyBODY_ACCEPT      bpfFunctionBody = 13
-	bpfFunctionBodyBODY_XT          bpfFunctionBody = 14
-	bpfFunctionBodyBODY_NFT         bpfFunctionBody = 15
-	bpfFunctionBodyBODY_NFT_VERDICT bpfFunctionBody = 16
-)
-
 type bpfPoint uint32
 
 const (

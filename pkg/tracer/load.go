@@ -38,6 +38,7 @@ type Tracer struct {
 	points   []PointStatus // of Points, then of Functions
 	rungs    rungs
 	embedded map[string]*ebpf.ProgramSpec // of functions
+	bodies   map[string]uint8             // of functions, by name
 	names    *kernelNames
 	attached time.Duration
 }
@@ -61,6 +62,9 @@ func Start(o Options) (*Tracer, error) {
 		return nil, err
 	}
 	removeMemlock()
+	if t.bodies, err = readBodies(m.spec.Types); err != nil {
+		return nil, err
+	}
 	tracepoints := t.takeEmbedded(m.spec)
 	halves := m.halves(&t.rungs)
 	var (

@@ -3,11 +3,14 @@
 package tracer
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 )
 
 // planned is a function with the rung that will serve it.
@@ -15,6 +18,7 @@ type planned struct {
 	function *Function
 	backend  string
 	program  string // name in the collection
+	body     uint8
 	cookies  bool
 	address  uint64 // 0 where the function is named instead
 	status   *PointStatus
@@ -23,15 +27,20 @@ type planned struct {
 
 // cookie is what the function's program learns about itself (bpf/function.h).
 func (f *planned) cookie() uint64 {
-	return uint64(f.function.Point) | uint64(f.function.Skb)<<16 | uint64(bodies[f.function.Program])<<24
+	return uint64(f.function.Point) | uint64(f.function.Skb)<<16 | uint64(f.body)<<24
 }
 
-// bodies are the bodies of bpf/points that serve functions.
-var bodies = map[string]bpfFunctionBody{
-	"skb": bpfFunctionBodyBODY_SKB, "skb_value": bpfFunctionBodyBODY_SKB_VALUE, "release": bpfFunctionBodyBODY_RELEASE, "local_out": bpfFunctionBodyBODY_LOCAL_OUT,
-	"hook": bpfFunctionBodyBODY_HOOK, "table": bpfFunctionBodyBODY_TABLE, "chain": bpfFunctionBodyBODY_CHAIN, "invalid": bpfFunctionBodyBODY_INVALID,
-	"early_drop": bpfFunctionBodyBODY_EARLY_DROP, "nat": bpfFunctionBodyBODY_NAT, "ipvs": bpfFunctionBodyBODY_IPVS, "bridge_port": bpfFunctionBodyBODY_BRIDGE_PORT,
-	"syn": bpfFunctionBodyBODY_SYN, "accept": bpfFunctionBodyBODY_ACCEPT, "xt": bpfFunctionBodyBODY_XT, "nft": bpfFunctionBodyBODY_NFT, "nft_verdict": bpfFunctionBodyBODY_NFT_VERDICT,
+// readBodies reads which numbers the bodies of bpf/points have, by name (enum function_body).
+func readBodies(types *btf.Spec) (map[string]uint8, error) {
+	var e *btf.Enum
+	if err := types.TypeByName("function_body", &e); err != nil {
+		return nil, fmt.Errorf("read the bodies of functions from the embedded programs: %w", err)
+	}
+	bodies := map[string]uint8{}
+	for _, v := range e.Values {
+		bodies[strings.TrimPrefix(v.Name, "BODY_")] = uint8(v.Value)
+	}
+	return bodies, nil
 }
 
 // outputBody looks at packets that are not followed yet, so it is a program of its own: the others cost nothing until there is one.
@@ -86,7 +95,7 @@ func (t *Tracer) planFunctions(here *types, o *Options) ([]*planned, map[string]
 			status.Why, status.Needless = "no rule uses module "+f.Module, true
 			continue
 		}
-		p := &planned{function: f, status: status, cookies: t.rungs.cookies, address: here.addresses[f.Name]}
+		p := &planned{function: f, status: status, body: t.bodies[f.Program], cookies: t.rungs.cookies, address: here.addresses[f.Name]}
 		for _, p.backend = range ladder {
 			if p.backend != BackendFentry || !f.NoFentry {
 				break
