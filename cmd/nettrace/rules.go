@@ -47,7 +47,7 @@ itself; any other comes in at the device that its address is routed to. Nothing 
 IPVS, tc programs, eBPF data planes and sockets are not asked; 'nettrace flow --probe' shows what a real packet meets.
 
 With --rules the rules come from files, and neither the node nor any privilege is needed: what iptables-save, ip6tables-save (of either
-kind) or 'nft -j -a list ruleset' printed. The node's own addresses are then those of --local.
+kind) or 'nft -j -a list ruleset' printed, and for rules that ask ipsets 'ipset save'. The node's own addresses are then those of --local.
 
 Exit codes: 0 the flow would be accepted; 1 usage or runtime error; 2 it would be dropped or rejected; 3 the rules do not decide;
 4 the rules may not be read.`,

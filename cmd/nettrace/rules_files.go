@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ import (
 // savedRules are rules from files.
 type savedRules struct {
 	sets     []ruleset.Ruleset
+	ipsets   *ruleset.IPSets // nil when none were given: a match that asks one is not known then
 	sources  []string
 	warnings []string
 }
@@ -39,12 +41,18 @@ func readRules(values []string) (savedRules, error) {
 			listings = append(listings, f)
 			continue
 		}
+		if f.ipsets {
+			if err := out.takeIPSets(f); err != nil {
+				return out, err
+			}
+			continue
+		}
 		rs, warnings, err := ruleset.Parse(bytes.NewReader(f.data), f.backend, f.family)
 		if err != nil {
 			return out, fmt.Errorf("read %s: %w", f.name, err)
 		}
 		if len(rs.Tables) == 0 {
-			return out, fmt.Errorf("%s has no rules: give what iptables-save or 'nft -j -a list ruleset' printed", f.name)
+			return out, fmt.Errorf("%s has no rules: give what iptables-save, 'nft -j -a list ruleset' or 'ipset save' printed", f.name)
 		}
 		out.add(f, rs, warnings)
 	}
@@ -58,12 +66,33 @@ func readRules(values []string) (savedRules, error) {
 		}
 		out.add(f, ruleset.Ruleset{Backend: "nft", NFT: n}, warnings)
 	}
+	if len(out.sets) == 0 {
+		return out, errors.New("--rules has ipsets only: give the rules that ask them as well, what iptables-save printed")
+	}
 	return out, nil
+}
+
+func (s *savedRules) takeIPSets(f savedFile) error {
+	if s.ipsets != nil {
+		return fmt.Errorf("%s is a second file of ipsets, and the files of --rules are those of one namespace: give one", f.name)
+	}
+	sets, warnings, err := ruleset.ParseIPSets(bytes.NewReader(f.data))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.name, err)
+	}
+	s.ipsets = sets
+	s.tell("ipsets", f, warnings)
+	return nil
 }
 
 func (s *savedRules) add(f savedFile, rs ruleset.Ruleset, warnings []string) {
 	s.sets = append(s.sets, rs)
-	s.sources = append(s.sources, strings.TrimSpace(rs.Backend+" "+rs.Family)+" of "+filepath.Base(f.name))
+	s.tell(strings.TrimSpace(rs.Backend+" "+rs.Family), f, warnings)
+}
+
+// tell keeps what a file gave and what was not understood of it.
+func (s *savedRules) tell(what string, f savedFile, warnings []string) {
+	s.sources = append(s.sources, what+" of "+filepath.Base(f.name))
 	for _, w := range warnings {
 		s.warnings = append(s.warnings, f.name+": "+w)
 	}
@@ -80,6 +109,7 @@ type savedFile struct {
 	name            string
 	data            []byte
 	json            bool
+	ipsets          bool
 	backend, family string
 }
 
@@ -110,12 +140,12 @@ func openSaved(value string) (savedFile, error) {
 	if f.json && kind == "legacy" {
 		return f, fmt.Errorf("%s is a listing of nft, not what iptables-legacy-save prints: give it as nft=%s", f.name, f.name)
 	}
-	if f.json {
+	if f.ipsets = savedIPSets(f.data); f.json || f.ipsets {
 		return f, nil
 	}
 	nft, six, tables := savedBy(f.data)
 	if !tables {
-		return f, fmt.Errorf("%s has no rules: give what iptables-save or 'nft -j -a list ruleset' printed", f.name)
+		return f, fmt.Errorf("%s has no rules: give what iptables-save, 'nft -j -a list ruleset' or 'ipset save' printed", f.name)
 	}
 	f.backend, f.family = "iptables-legacy", "ip"
 	if kind == "nft" || kind == "" && nft {
@@ -125,6 +155,11 @@ func openSaved(value string) (savedFile, error) {
 		f.family = "ip6"
 	}
 	return f, nil
+}
+
+// savedIPSets tells from the first words whether 'ipset save' wrote it (ipset(8)).
+func savedIPSets(data []byte) bool {
+	return bytes.HasPrefix(bytes.TrimSpace(data[:min(len(data), 4096)]), []byte("create "))
 }
 
 // sixth recognises a rule about an IPv6 address.

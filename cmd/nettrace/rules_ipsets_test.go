@@ -4,7 +4,10 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -100,4 +103,63 @@ func dryRuling(t *testing.T, p *plan) (rules []map[string]any, ruling map[string
 	}
 	kinds := schematest.Lines(t, out.Bytes())
 	return kinds["rule"], kinds["ruling"][0]
+}
+
+// Topology: rules that drop what is in an ipset, saved, and the sets of 'ipset save'. Action: a dry run from files, without a node. Expectation: the
+// set decides for certain; without it, or when its save is cut before the sender, nothing is decided; sets alone, or twice, are one sentence.
+func TestSavedIPSets(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		f := filepath.Join(dir, name)
+		if err := os.WriteFile(f, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	rules := write("rules", "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m set --match-set S src -j DROP\nCOMMIT\n")
+	run := func(files ...string) (int, map[string][]map[string]any, string) {
+		args := []string{"rules", "10.0.0.1", "10.0.0.2:80", "--no-kubernetes", "-o", "json"}
+		for _, f := range files {
+			args = append(args, "--rules", f)
+		}
+		code, out, errs := call(t, args...)
+		if code == 1 {
+			return code, nil, errs
+		}
+		return code, schematest.Lines(t, []byte(out)), errs
+	}
+	for _, tc := range []struct {
+		name, sets, end string
+		code            int
+	}{
+		{"in it", "create S hash:ip family inet\nadd S 10.0.0.1\n", "drop", exitVerdict},
+		{"not in it", "create S hash:ip family inet\nadd S 10.0.0.9\n", "accept", 0},
+		{"in it by its net", "create S hash:net family inet\nadd S 10.0.0.0/24\n", "drop", exitVerdict},
+		{"cut", "create S hash:ip family inet\nadd S 10.0.0.9\nadd S 10.0", "unknown", exitUnseen},
+		{"another set", "create T hash:ip family inet\nadd T 10.0.0.1\n", "unknown", exitUnseen},
+	} {
+		code, k, errs := run(rules, write("sets", tc.sets))
+		if code != tc.code || k["ruling"][0]["end"] != tc.end {
+			t.Errorf("%s: exit %d, %v, %s", tc.name, code, k["ruling"], errs)
+			continue
+		}
+		if got := fmt.Sprint(k["start"][0]["rules"]); got != "[iptables-legacy ip of rules ipsets of sets]" {
+			t.Errorf("%s: read %s", tc.name, got)
+		}
+	}
+	if code, k, _ := run(rules); code != exitUnseen || k["ruling"][0]["end"] != "unknown" {
+		t.Errorf("without sets: exit %d, %v", code, k["ruling"])
+	}
+	sets := write("one", "create S hash:ip family inet\n")
+	for name, tc := range map[string]struct {
+		files []string
+		want  string
+	}{
+		"alone": {[]string{sets}, "--rules has ipsets only"},
+		"twice": {[]string{rules, sets, sets}, "second file of ipsets"},
+	} {
+		if code, _, errs := run(tc.files...); code != 1 || !strings.Contains(errs, tc.want) || strings.Count(errs, "\n") != 1 {
+			t.Errorf("%s: exit %d, %q", name, code, errs)
+		}
+	}
 }

@@ -202,7 +202,7 @@ func (d *dryRun) walkSaved(r *ruleset.DryRun, way ruleset.Way) {
 	if len(local) == 0 {
 		d.assume("no address is the node's own; --local names those that are, such as a NodePort's")
 	}
-	w := &ruleset.World{Sets: d.saved.sets, Local: func(a netip.Addr) bool { return local[a] || a.IsLoopback() },
+	w := &ruleset.World{Sets: d.saved.sets, IPSets: d.saved.ipsets, Local: func(a netip.Addr) bool { return local[a] || a.IsLoopback() },
 		Route:  func(netip.Addr) (string, bool) { return ruleset.UnknownDevice, true },
 		Source: func(string, bool) netip.Addr { return netip.Addr{} }}
 	var mine, away []ruleset.Way
