@@ -3,12 +3,9 @@
 package netstate
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"net/netip"
 
-	"github.com/vishvananda/netlink/nl"
+	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -69,97 +66,40 @@ func reversed(t journey.Tuple) journey.Tuple {
 	return journey.Tuple{Src: t.Dst, Sport: t.Dport, Dst: t.Src, Dport: t.Sport}
 }
 
-// lookUp asks the kernel for the one entry of which a direction has this tuple; nil when there is none. No library asks for one.
+// lookUp asks the kernel for the one entry of which a direction has this tuple; nil when there is none.
 func lookUp(proto string, t journey.Tuple) (*Tracked, error) {
 	number, ok := protoNumbers[proto]
 	if !ok || t.Src.Is4() != t.Dst.Is4() || !t.Src.IsValid() {
 		return nil, nil
 	}
-	family := uint8(unix.AF_INET6)
-	source, destination := nl.CTA_IP_V6_SRC, nl.CTA_IP_V6_DST
-	if t.Src.Is4() {
-		family, source, destination = unix.AF_INET, nl.CTA_IP_V4_SRC, nl.CTA_IP_V4_DST
+	c, err := conntrack.Dial(nil)
+	if err != nil {
+		return nil, err
 	}
-	tuple := nl.NewRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_ORIG, nil)
-	ip := tuple.AddRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_IP, nil)
-	ip.AddRtAttr(source, t.Src.AsSlice())
-	ip.AddRtAttr(destination, t.Dst.AsSlice())
-	p := tuple.AddRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_PROTO, nil)
-	p.AddRtAttr(nl.CTA_PROTO_NUM, []byte{number})
-	p.AddRtAttr(nl.CTA_PROTO_SRC_PORT, binary.BigEndian.AppendUint16(nil, t.Sport))
-	p.AddRtAttr(nl.CTA_PROTO_DST_PORT, binary.BigEndian.AppendUint16(nil, t.Dport))
-	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|nl.IPCTNL_MSG_CT_GET, unix.NLM_F_ACK)
-	req.AddData(&nl.Nfgenmsg{NfgenFamily: family})
-	req.AddData(tuple)
-	msgs, err := req.Execute(unix.NETLINK_NETFILTER, 0)
-	if errors.Is(err, unix.ENOENT) || err == nil && len(msgs) == 0 {
+	defer func() { _ = c.Close() }()
+	f, err := c.Get(conntrack.NewFlow(number, 0, t.Src, t.Dst, t.Sport, t.Dport, 0, 0))
+	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return parseTracked(proto, msgs[0])
+	return trackedOf(proto, &f)
 }
 
-// parseTracked reads struct nfgenmsg and the attributes of an entry.
-func parseTracked(proto string, b []byte) (*Tracked, error) {
-	if len(b) < nl.SizeofNfgenmsg {
-		return nil, fmt.Errorf("an entry of %d bytes", len(b))
-	}
-	attrs, err := nl.ParseRouteAttr(b[nl.SizeofNfgenmsg:])
-	if err != nil {
-		return nil, fmt.Errorf("read an entry: %w", err)
-	}
-	e := &Tracked{Proto: proto}
-	for _, a := range attrs {
-		switch a.Attr.Type & nl.NLA_TYPE_MASK {
-		case nl.CTA_TUPLE_ORIG:
-			e.Orig = parseTuple(a.Value)
-		case nl.CTA_TUPLE_REPLY:
-			e.Reply = parseTuple(a.Value)
-		case nl.CTA_PROTOINFO:
-			if s := nested(nested(a.Value, nl.CTA_PROTOINFO_TCP), nl.CTA_PROTOINFO_TCP_STATE); len(s) == 1 && int(s[0]) < len(tcpStates) {
-				e.State = tcpStates[s[0]]
-			}
-		}
-	}
+func trackedOf(proto string, f *conntrack.Flow) (*Tracked, error) {
+	e := &Tracked{Proto: proto, Orig: flowTuple(&f.TupleOrig), Reply: flowTuple(&f.TupleReply)}
 	if !e.Orig.Src.IsValid() || !e.Reply.Src.IsValid() {
 		return nil, errors.New("an entry without addresses")
+	}
+	if tcp := f.ProtoInfo.TCP; tcp != nil && int(tcp.State) < len(tcpStates) {
+		e.State = tcpStates[tcp.State]
 	}
 	return e, nil
 }
 
-// nested is the value of an attribute inside another; nil when it is not there.
-func nested(b []byte, kind uint16) []byte {
-	attrs, err := nl.ParseRouteAttr(b)
-	if err != nil {
-		return nil
-	}
-	for _, a := range attrs {
-		if a.Attr.Type&nl.NLA_TYPE_MASK == kind {
-			return a.Value
-		}
-	}
-	return nil
-}
-
-func parseTuple(b []byte) (t journey.Tuple) {
-	ip, proto := nested(b, nl.CTA_TUPLE_IP), nested(b, nl.CTA_TUPLE_PROTO)
-	addr := func(kinds ...uint16) netip.Addr {
-		for _, k := range kinds {
-			if a, ok := netip.AddrFromSlice(nested(ip, k)); ok {
-				return a
-			}
-		}
-		return netip.Addr{}
-	}
-	port := func(kind uint16) uint16 {
-		if v := nested(proto, kind); len(v) >= 2 {
-			return binary.BigEndian.Uint16(v)
-		}
-		return 0
-	}
-	return journey.Tuple{Src: addr(nl.CTA_IP_V4_SRC, nl.CTA_IP_V6_SRC), Dst: addr(nl.CTA_IP_V4_DST, nl.CTA_IP_V6_DST), Sport: port(nl.CTA_PROTO_SRC_PORT), Dport: port(nl.CTA_PROTO_DST_PORT)}
+func flowTuple(t *conntrack.Tuple) journey.Tuple {
+	return journey.Tuple{Src: t.IP.SourceAddress, Dst: t.IP.DestinationAddress, Sport: t.Proto.SourcePort, Dport: t.Proto.DestinationPort}
 }
 
 // Entry is the entry of a packet's namespace that has the packet's tuple in one of its directions, among those that were asked for; nil when there
