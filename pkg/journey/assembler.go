@@ -60,9 +60,9 @@ type Assembler struct {
 	done     []Journey
 	drops    []Drop
 	attempts map[attemptKey]int
-	heard    map[attemptKey]bool // SYNs that a listener took
-	acked    map[tracer.Tuple]uint32
-	routes   []tracer.Event // lookups of sockets, for the packet that follows
+	heard    map[attemptKey]bool   // SYNs that a listener took
+	halves   map[tracer.Tuple]half // of TCP connections
+	routes   []tracer.Event        // lookups of sockets, for the packet that follows
 	lost     uint64
 	nextID   int
 }
@@ -75,7 +75,7 @@ type attemptKey struct {
 
 // New returns an empty assembler.
 func New(o Options) *Assembler {
-	return &Assembler{opt: o, byID: map[uint64]*flight{}, attempts: map[attemptKey]int{}, heard: map[attemptKey]bool{}, acked: map[tracer.Tuple]uint32{}}
+	return &Assembler{opt: o, byID: map[uint64]*flight{}, attempts: map[attemptKey]int{}, heard: map[attemptKey]bool{}, halves: map[tracer.Tuple]half{}}
 }
 
 // Add takes the next event.
@@ -105,7 +105,7 @@ func (a *Assembler) Add(e *tracer.Event) {
 		}
 	}
 	f.away = false
-	a.acknowledges(e)
+	a.remember(e)
 	f.step(a, e)
 	if f.over {
 		a.close(f)

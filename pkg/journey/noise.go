@@ -27,17 +27,18 @@ func echoed(e *tracer.Event) bool {
 
 // noise reports whether a drop is the end of a packet that had reached its socket.
 func (f *flight) noise(a *Assembler, e *tracer.Event) bool {
-	return afterlife(e) || (f.local && f.spent(a, e))
+	return afterlife(e) || ((f.local || a.atHome(e)) && f.spent(a, e))
+}
+
+// atHome reports whether an event is in the namespace that its packet is for.
+func (a *Assembler) atHome(e *tracer.Event) bool {
+	return !e.Outer.Valid() && a.opt.IsLocal != nil && a.opt.IsLocal(e.NetNS, e.Tuple.Dst)
 }
 
 // late reports whether an event is all that there is of a packet that had reached its socket: its journey ended while it waited for the
 // process that had locked the socket (the backlog, net/core/sock.c), or it began before the trace.
 func (a *Assembler) late(e *tracer.Event) bool {
-	if e.Point != tracer.PointDrop {
-		return false
-	}
-	here := !e.Outer.Valid() && a.opt.IsLocal != nil && a.opt.IsLocal(e.NetNS, e.Tuple.Dst)
-	return afterlife(e) || (here && (&flight{}).spent(a, e))
+	return e.Point == tracer.PointDrop && (&flight{}).noise(a, e)
 }
 
 // spent reports whether a packet that is freed at its socket has been read, or says nothing that the socket does not know.
@@ -60,37 +61,71 @@ func (f *flight) spent(a *Assembler, e *tracer.Event) bool {
 	if e.Reason == "NOT_SPECIFIED" && e.Location == "tcp_rcv_state_process" && pureACK {
 		return true // an ACK without data to a connection that closes: it is read, and nothing of it is queued (net/ipv4/tcp_input.c)
 	}
+	if e.TCPFlags&flagSYN == 0 && strings.HasPrefix(e.Location, "tcp_v") && a.over(e) && a.acknowledged(e) && saysNothing[e.Reason] {
+		return true // an ACK or a FIN once more, when the socket is gone: the listener, or nobody, answers it with a reset
+	}
 	late := e.TCPFlags&flagSYN == 0 && e.Payload == 0 // the end of a connection in TIME_WAIT, which is freed here (net/ipv4/tcp_ipv4.c, discard_it)
 	usual := e.Reason == "NOT_SPECIFIED" || (e.Reason == "" && (f.heard || late))
 	return usual && strings.HasPrefix(e.Location, "tcp_v") && !f.hasRST
 }
 
-// maxAcked bounds the connections of which the newest acknowledgement is kept.
-const maxAcked = 16384
+// saysNothing are the reasons of a packet that no connection wants.
+var saysNothing = map[string]bool{"": true, "NOT_SPECIFIED": true, "NO_SOCKET": true, "TCP_FLAGS": true}
 
-// acknowledges keeps up to where a receiver has acknowledged the data of its connection (RFC 9293, 3.4). It is looked up at the socket, under
-// the addresses that the receiver sees.
-func (a *Assembler) acknowledges(e *tracer.Event) {
-	if !e.HasPacket || e.Tuple.Proto != tracer.ProtoTCP || e.About.Valid() || e.TCPFlags&flagACK == 0 || e.TCPFlags&flagRST != 0 {
+// maxHalves bounds the halves of connections that are remembered.
+const maxHalves = 16384
+
+// half is what is known of one direction of a connection, under the addresses that packets have at its end.
+type half struct {
+	acked uint32 // up to where the receiver has acknowledged it (RFC 9293, 3.4)
+	known bool   // acked is set
+	fin   bool   // the sender has sent its last
+}
+
+// remember keeps what a packet says of its connection.
+func (a *Assembler) remember(e *tracer.Event) {
+	if !e.HasPacket || e.Tuple.Proto != tracer.ProtoTCP || e.About.Valid() || e.TCPFlags&flagRST != 0 {
+		return
+	}
+	if e.TCPFlags&flagSYN != 0 { // the addresses may be used again
+		delete(a.halves, e.Tuple)
+		delete(a.halves, e.Tuple.Reverse())
+	}
+	if e.TCPFlags&flagFIN != 0 {
+		h := a.halves[e.Tuple]
+		h.fin = true
+		a.keepHalf(e.Tuple, h)
+	}
+	if e.TCPFlags&flagACK == 0 {
 		return
 	}
 	k := e.Tuple.Reverse()
-	known, ok := a.acked[k]
-	if ok && int32(e.Ack-known) <= 0 {
+	h := a.halves[k]
+	if h.known && int32(e.Ack-h.acked) <= 0 {
 		return
 	}
-	if !ok && len(a.acked) >= maxAcked {
-		clear(a.acked)
+	h.acked, h.known = e.Ack, true
+	a.keepHalf(k, h)
+}
+
+func (a *Assembler) keepHalf(k tracer.Tuple, h half) {
+	if _, ok := a.halves[k]; !ok && len(a.halves) >= maxHalves {
+		clear(a.halves)
 	}
-	a.acked[k] = e.Ack
+	a.halves[k] = h
 }
 
 // acknowledged reports whether the receiver had acknowledged all of a segment before it came.
 func (a *Assembler) acknowledged(e *tracer.Event) bool {
-	upTo, ok := a.acked[e.Tuple]
 	end := e.Seq + uint32(e.Payload)
 	if e.TCPFlags&flagFIN != 0 {
 		end++
 	}
-	return ok && int32(end-upTo) <= 0
+	h := a.halves[e.Tuple]
+	return h.known && int32(end-h.acked) <= 0
+}
+
+// over reports whether a packet is of a connection that both ends have closed.
+func (a *Assembler) over(e *tracer.Event) bool {
+	return a.halves[e.Tuple].fin && a.halves[e.Tuple.Reverse()].fin
 }

@@ -113,15 +113,68 @@ func TestAFreeAfterTheJourneyIsNone(t *testing.T) {
 	}
 }
 
-// Hostile or endless traffic keeps a bounded number of acknowledgements.
-func TestAcknowledgementsAreBounded(t *testing.T) {
+// Hostile or endless traffic keeps a bounded number of connections.
+func TestConnectionsAreBounded(t *testing.T) {
 	a := New(Options{})
-	for i := range uint32(maxAcked + 10) {
+	for i := range uint32(maxHalves + 10) {
 		e := ev(1, tracer.PointTX, 2, "eth0", "veth")
 		e.TCPFlags, e.Tuple.Sport, e.Tuple.Dport = flagACK, uint16(i), uint16(i>>16)
-		a.acknowledges(&e)
+		a.remember(&e)
 	}
-	if len(a.acked) != 10 {
-		t.Errorf("%d connections", len(a.acked))
+	if len(a.halves) != 10 {
+		t.Errorf("%d halves of connections", len(a.halves))
+	}
+}
+
+// Topology: a server that listens. Action: both ends close, the server's FIN is sent again, and the client's second answer to it finds the listener,
+// which answers it with a reset (net/ipv4/tcp_input.c, tcp_rcv_state_process). Expectation: that is no drop; it is one while an end is open, for
+// data that nobody acknowledged, and for a SYN, after which the addresses are another connection's.
+func TestTheLastACKOnceMoreIsNoDrop(t *testing.T) {
+	const client, gone = 1, 2 // whose FIN was seen
+	for _, tc := range []struct {
+		name    string
+		fins    int
+		flags   uint8
+		seq     uint32
+		payload uint16
+		reason  string
+		again   bool // a new connection with the same addresses began
+		noise   bool
+	}{
+		{"the ACK once more", client | gone, flagACK, 501, 0, "NOT_SPECIFIED", false, true},
+		{"the same of a kernel without reasons", client | gone, flagACK, 501, 0, "", false, true},
+		{"nobody listens", client | gone, flagACK, 501, 0, "NO_SOCKET", false, true},
+		{"a newer kernel's listener", client | gone, flagACK, 501, 0, "TCP_FLAGS", false, true},
+		{"the FIN once more", client | gone, flagFIN | flagACK, 500, 0, "NOT_SPECIFIED", false, true},
+		{"the server had not closed", client, flagACK, 501, 0, "NOT_SPECIFIED", false, false},
+		{"the client had not closed", gone, flagACK, 501, 0, "NOT_SPECIFIED", false, false},
+		{"data behind the FIN", client | gone, flagACK, 501, 10, "NOT_SPECIFIED", false, false},
+		{"a wrong checksum", client | gone, flagACK, 501, 0, "TCP_CSUM", false, false},
+		{"a SYN", client | gone, flagSYN, 501, 0, "NO_SOCKET", false, false},
+		{"the next connection", client | gone, flagACK, 501, 0, "NO_SOCKET", true, false},
+	} {
+		a := New(Options{})
+		e := dropped2(9, "tcp_v4_do_rcv", tc.reason)
+		e.TCPFlags, e.Seq, e.Payload = tc.flags, tc.seq, tc.payload
+		seen := func(tuple tracer.Tuple, flags uint8, ack uint32) {
+			p := ev(1, tracer.PointTX, 2, "eth0", "veth")
+			p.Tuple, p.TCPFlags, p.Ack = tuple, flags, ack
+			a.remember(&p)
+		}
+		seen(e.Tuple.Reverse(), flagACK, 501)
+		if tc.fins&client != 0 {
+			seen(e.Tuple, flagFIN|flagACK, 700)
+		}
+		if tc.fins&gone != 0 {
+			seen(e.Tuple.Reverse(), flagFIN|flagACK, 501)
+		}
+		if tc.again {
+			seen(e.Tuple, flagSYN, 0)
+			seen(e.Tuple.Reverse(), flagSYN|flagACK, 1)
+		}
+		f := &flight{local: true, hasRST: true}
+		if got := f.noise(a, &e); got != tc.noise {
+			t.Errorf("%s: noise %v", tc.name, got)
+		}
 	}
 }
