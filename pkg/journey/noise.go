@@ -55,7 +55,7 @@ func (f *flight) spent(a *Assembler, e *tracer.Event) bool {
 	if e.Reason == "TCP_INVALID_SEQUENCE" && pureACK {
 		return true // asks whether the window is open, or the peer alive, with a number that was acknowledged (TCP_OLD_SEQUENCE since 6.2; tcp_xmit_probe_skb)
 	}
-	if (paws || e.Reason == "TCP_INVALID_SEQUENCE") && a.acknowledged(e) {
+	if (paws || e.Reason == "TCP_INVALID_SEQUENCE" || e.Reason == "TCP_INVALID_SYN") && a.acknowledged(e) {
 		return true // sent once more, and the first one arrived
 	}
 	if e.Reason == "NOT_SPECIFIED" && e.Location == "tcp_rcv_state_process" && pureACK {
@@ -87,7 +87,7 @@ func (a *Assembler) remember(e *tracer.Event) {
 	if !e.HasPacket || e.Tuple.Proto != tracer.ProtoTCP || e.About.Valid() || e.TCPFlags&flagRST != 0 {
 		return
 	}
-	if e.TCPFlags&flagSYN != 0 { // the addresses may be used again
+	if e.TCPFlags&flagSYN != 0 && (!a.acknowledged(e) || a.over(e)) { // the addresses are used again
 		delete(a.halves, e.Tuple)
 		delete(a.halves, e.Tuple.Reverse())
 	}
@@ -118,7 +118,7 @@ func (a *Assembler) keepHalf(k tracer.Tuple, h half) {
 // acknowledged reports whether the receiver had acknowledged all of a segment before it came.
 func (a *Assembler) acknowledged(e *tracer.Event) bool {
 	end := e.Seq + uint32(e.Payload)
-	if e.TCPFlags&flagFIN != 0 {
+	if e.TCPFlags&(flagFIN|flagSYN) != 0 {
 		end++
 	}
 	h := a.halves[e.Tuple]

@@ -60,6 +60,8 @@ func TestWhatWasAcknowledgedIsNoDrop(t *testing.T) {
 		{"a timestamp that went back", "TCP_RFC7323_PAWS", 1000, 100, data, 1000, true, false},
 		{"nothing was acknowledged", "TCP_RFC7323_PAWS", 1000, 100, data, 0, false, false},
 		{"a copy for which there is no memory", "PROTO_MEM", 1000, 100, data, 1100, true, false},
+		{"the answer to the SYN once more", "TCP_INVALID_SYN", 1000, 0, flagSYN | flagACK, 1001, true, true},
+		{"another SYN", "TCP_INVALID_SYN", 5000, 0, flagSYN, 1001, true, false},
 		{"the numbers begin anew", "TCP_INVALID_SEQUENCE", 0xffffffc0, 100, data, 50, true, true},
 	} {
 		a := New(Options{})
@@ -175,6 +177,34 @@ func TestTheLastACKOnceMoreIsNoDrop(t *testing.T) {
 		f := &flight{local: true, hasRST: true}
 		if got := f.noise(a, &e); got != tc.noise {
 			t.Errorf("%s: noise %v", tc.name, got)
+		}
+	}
+}
+
+// A SYN that is sent again leaves what is known of its connection; one of the next connection, which has the same addresses, does not.
+func TestASYNBeginsAConnection(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		seq         uint32
+		fins, known bool
+	}{{"once more", 100, false, true}, {"with other numbers", 90000, false, false}, {"after both had closed", 100, true, false}} {
+		a := New(Options{})
+		syn := ev(1, tracer.PointTX, 2, "eth0", "veth")
+		a.remember(&syn)
+		answer := syn
+		answer.Tuple, answer.TCPFlags, answer.Seq, answer.Ack = syn.Tuple.Reverse(), flagSYN|flagACK, 500, 101
+		a.remember(&answer)
+		if tc.fins {
+			for _, e := range []tracer.Event{syn, answer} {
+				e.TCPFlags = flagFIN
+				a.remember(&e)
+			}
+		}
+		again := syn
+		again.Seq = tc.seq
+		a.remember(&again)
+		if got := a.halves[syn.Tuple].known; got != tc.known {
+			t.Errorf("%s: known %v", tc.name, got)
 		}
 	}
 }
