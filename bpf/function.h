@@ -57,7 +57,7 @@ SEC("fentry/nf_hook_slow") int fentry_##name(u64 *ctx) \
 	u64 a[MAX_ARGS] = {}, cookie; \
 	if (!tracking) \
 		return 0; \
-	bpf_probe_read_kernel(a, n * sizeof(a[0]), ctx); /* as numbers: the verifier lets nobody calculate with its pointers */ \
+	bpf_probe_read_kernel(a, n * sizeof(a[0]), ctx); /* as numbers: the verifier's pointers are neither calculated with nor given to global functions */ \
 	asm volatile("%0 = %1 ll" : "=r"(cookie) : "i"(FENTRY_COOKIE)); \
 	return on_##name(ctx, cookie, a); \
 } \

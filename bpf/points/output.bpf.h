@@ -41,8 +41,9 @@ SEC("kprobe") int kprobe_local_out(struct pt_regs *ctx)
 
 SEC("fentry/nf_hook_slow") int fentry_local_out(u64 *ctx)
 {
-	u64 cookie;
+	u64 cookie, a[3] = {};
 
+	bpf_probe_read_kernel(a, sizeof(a), ctx); /* as numbers, see FENTRY */
 	asm volatile("%0 = %1 ll" : "=r"(cookie) : "i"(FENTRY_COOKIE));
-	return local_out(cookie, ctx[0], ctx[2]);
+	return local_out(cookie, a[0], a[2]);
 }

@@ -26,13 +26,16 @@ SEC("kprobe") int kprobe_skb(struct pt_regs *ctx)
 	return cookie ? on_skb(ctx, cookie, a) : 0;
 }
 
-/* One for each place of the packet among the arguments: the verifier refuses to read an argument that a function does not have. */
+/* One for each place of the packet among the arguments. */
 #define FENTRY_SKB(i) \
 SEC("fentry/nf_hook_slow") int fentry_skb##i(u64 *ctx) \
 { \
-	u64 cookie; \
+	u64 cookie, skb = 0; \
+	if (!tracking) \
+		return 0; \
+	bpf_probe_read_kernel(&skb, sizeof(skb), ctx + i); /* as a number, see FENTRY */ \
 	asm volatile("%0 = %1 ll" : "=r"(cookie) : "i"(FENTRY_COOKIE)); \
-	return tracking ? plain(cookie, (u64)ctx[i]) : 0; \
+	return plain(cookie, skb); \
 }
 FENTRY_SKB(0)
 FENTRY_SKB(1)
