@@ -71,7 +71,7 @@ Exit codes: 0 delivered, whatever warnings there are (with --no-probe: every che
 			return runDiagnose(c.Context(), s, o, args[0], args[1])
 		},
 	}
-	o.output.flags(c)
+	o.output.flagsFor(c, render.DiagnosisFormats())
 	o.nameOptions.flags(c)
 	f := c.Flags()
 	f.StringVar(&o.proto, "proto", "", "tcp, udp or icmp (default tcp; udp for port 53)")
@@ -81,7 +81,6 @@ Exit codes: 0 delivered, whatever warnings there are (with --no-probe: every che
 	f.StringVar(&o.record, "record", "", "also write a recording of the traced probe for 'nettrace replay'")
 	f.StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
 	f.Uint32Var(&o.ring, "ring", 8, "size of the event buffer in MiB, a power of two")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(render.DiagnosisFormats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions(tracer.Backends(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("proto", cobra.FixedCompletions([]string{"tcp", "udp", "icmp"}, cobra.ShellCompDirectiveNoFileComp))
 	return c

@@ -55,11 +55,13 @@ type output struct {
 	addresses bool
 }
 
-func (o *output) flags(c *cobra.Command) {
-	c.Flags().StringVarP(&o.format, "output", "o", "story", "output format: story, table or json")
+func (o *output) flags(c *cobra.Command) { o.flagsFor(c, render.Formats()) }
+
+func (o *output) flagsFor(c *cobra.Command, formats []string) {
+	c.Flags().StringVarP(&o.format, "output", "o", "story", "output format: "+strings.Join(formats, ", "))
 	c.Flags().BoolVar(&o.noColor, "no-color", false, "no colours (also when NO_COLOR is set or the output is no terminal)")
 	c.Flags().BoolVar(&o.addresses, "addresses", false, "show addresses beside Kubernetes names")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(render.Formats(), cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // options are those of every renderer: colours and width are for terminals only.

@@ -19,7 +19,7 @@ func TestMergeGoldens(t *testing.T) {
 	for name, want := range mergedRuns {
 		base := "../../testdata/merged/" + name
 		one, two := base+".node1.jsonl", base+".node2.jsonl"
-		for _, format := range []string{"story", "table", "json"} {
+		for _, format := range []string{"story", "table", "json", "mermaid", "html"} {
 			code, out, errs := call(t, "merge", one, two, "-o", format)
 			if code != want || errs != "" {
 				t.Errorf("%s: exit code %d, stderr %q", name, code, errs)

@@ -20,7 +20,9 @@ func newReplay(s streams) *cobra.Command {
 		Long: `Run a recording made by 'nettrace flow --record FILE' through the same steps, formats and verdicts as the live run. A recording that
 ends early is judged as far as it goes.`,
 		Example: `  nettrace replay flow.nt
-  nettrace replay flow.nt -o json | jq .`,
+  nettrace replay flow.nt -o json | jq .
+  nettrace replay flow.nt -o mermaid      # a sequence diagram, for an issue
+  nettrace replay flow.nt -o html > flow.html`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			v, err := runReplay(s, o, args[0])

@@ -71,7 +71,7 @@ Exit codes: 0 the flow would be accepted; 1 usage or runtime error; 2 it would b
 			return runRules(c.Context(), s, o, args[0], args[1])
 		},
 	}
-	o.output.flags(c)
+	o.output.flagsFor(c, render.RulesFormats())
 	o.nameOptions.flags(c)
 	f := c.Flags()
 	f.StringVar(&o.proto, "proto", "", "tcp, udp, icmp or sctp (default tcp; udp for port 53)")
@@ -80,7 +80,6 @@ Exit codes: 0 the flow would be accepted; 1 usage or runtime error; 2 it would b
 	f.StringArrayVar(&o.files, "rules", nil, "[legacy=|nft=]FILE: saved rules instead of this node's (repeatable)")
 	f.StringSliceVar(&o.local, "local", nil, "with --rules: the node's own addresses")
 	f.StringVar(&o.in, "in", "", "the device at which the packet comes in (default found by routes; unknown with --rules)")
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(render.RulesFormats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("proto", cobra.FixedCompletions([]string{"tcp", "udp", "icmp", "sctp"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.MarkFlagFilename("rules")
 	return c

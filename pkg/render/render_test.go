@@ -131,7 +131,7 @@ func TestHostileNamesAreEscapedInEveryTextFormat(t *testing.T) {
 	j := sample(1)
 	j.Hops[0].What, j.Hops[0].Dev, j.Hops[0].Where.Name = "\x1b[2Jwhat", "\x1b[2Jdev", "\x1b[2Jname"
 	j.Hops[1].Rule.Text, j.Hops[1].Rule.Number = "\x1b[2Jrule", 1
-	for _, format := range []string{"story", "table", "json"} {
+	for _, format := range Formats() {
 		if out := tell(t, format, Options{}, j); strings.ContainsRune(out, '\x1b') {
 			t.Errorf("%s lets an escape through", format)
 		}
@@ -175,7 +175,7 @@ func TestJSONFollowsTheSchema(t *testing.T) {
 }
 
 func TestUnknownFormat(t *testing.T) {
-	if _, err := New("yaml", nil, Options{}); err == nil || !strings.Contains(err.Error(), "json, story, table") {
+	if _, err := New("yaml", nil, Options{}); err == nil || !strings.Contains(err.Error(), "html, json, mermaid, story, table") {
 		t.Errorf("%v", err)
 	}
 }

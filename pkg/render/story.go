@@ -69,13 +69,25 @@ func headed(r *journey.Ref, addr string, port uint16) string {
 
 // endpoints tells what a Service stands for.
 func (s *story) endpoints(f *verdict.Flow) {
+	t := quiet
+	if len(f.Endpoints) == 0 {
+		t = warning
+	}
+	if text := standsFor(f); text != "" {
+		for _, l := range wrap(Escape(text), s.width) {
+			s.printf("%s\n", s.pal.paint(t, l))
+		}
+	}
+}
+
+// standsFor is the sentence about a Service's endpoints; "" when DST is none, or they are not known.
+func standsFor(f *verdict.Flow) string {
 	const most = 8
 	if f.DstRef == nil || f.Endpoints == nil {
-		return
+		return ""
 	}
 	if len(f.Endpoints) == 0 {
-		s.printf("%s\n", s.pal.paint(warning, f.DstRef.Short(f.Dport)+" has no endpoints"))
-		return
+		return f.DstRef.Short(f.Dport) + " has no endpoints"
 	}
 	var all []string
 	for _, e := range f.Endpoints[:min(len(f.Endpoints), most)] {
@@ -94,9 +106,7 @@ func (s *story) endpoints(f *verdict.Flow) {
 	if n := len(f.Endpoints) - most; n > 0 {
 		all = append(all, fmt.Sprintf("%d more", n))
 	}
-	for _, l := range wrap(Escape(f.DstRef.Short(f.Dport)+" stands for "+strings.Join(all, "; ")), s.width) {
-		s.printf("%s\n", s.pal.paint(quiet, l))
-	}
+	return f.DstRef.Short(f.Dport) + " stands for " + strings.Join(all, "; ")
 }
 
 // blind has a line for each reason for which points are not attached.
@@ -195,17 +205,7 @@ func shape(j *journey.Journey) string {
 }
 
 func (s *story) tell(j *journey.Journey) {
-	p := &j.Packet
-	what := p.Flags
-	if p.ICMP != "" {
-		what = p.ICMP
-	}
-	title := fmt.Sprintf("#%d %s %s %s → %s", j.ID, j.Direction, strings.TrimSpace(p.Proto+" "+what), s.named(p.SrcRef, p.Src, p.Sport), s.named(p.DstRef, p.Dst, p.Dport))
-	note := fmt.Sprintf("%d bytes", p.Len)
-	if j.Attempt > 1 {
-		note += fmt.Sprintf(", attempt %d", j.Attempt)
-	}
-	s.printf("\n%s %s\n", s.pal.paint(strong, title), s.pal.paint(quiet, note))
+	s.printf("\n%s %s\n", s.pal.paint(strong, titleOf(j, s.addresses)), s.pal.paint(quiet, noteOf(j)))
 	last := ""
 	for i := range j.Hops {
 		h := &j.Hops[i]
@@ -219,11 +219,11 @@ func (s *story) tell(j *journey.Journey) {
 }
 
 // named is an end of a packet by its name, with the address when that was asked for.
-func (s *story) named(r *journey.Ref, a netip.Addr, port uint16) string {
+func named(r *journey.Ref, a netip.Addr, port uint16, addresses bool) string {
 	switch {
 	case r == nil:
 		return end(a, port)
-	case s.addresses:
+	case addresses:
 		return r.Short(port) + " (" + end(a, port) + ")"
 	}
 	return r.Short(port)
@@ -255,15 +255,7 @@ func placeOf(h *journey.Hop) string {
 }
 
 func (s *story) hop(h *journey.Hop) {
-	t := tone("")
-	switch h.Stage {
-	case journey.StageNAT, journey.StageTunnel:
-		t = change
-	case journey.StageDrop:
-		t = bad
-	case journey.StageSocket:
-		t = good
-	}
+	t := toneOfStage(h.Stage)
 	what := Escape(h.What)
 	if t != "" {
 		what = s.pal.paint(t, h.What)
@@ -273,7 +265,7 @@ func (s *story) hop(h *journey.Hop) {
 		about = '~'
 	}
 	s.printf("   %c%s %-10s %s\n", about, s.pal.paint(quiet, fmt.Sprintf("%9.3f ms", float64(h.T)/1e6)), h.Stage, what)
-	if h.Rule != nil && (h.Stage == journey.StageDrop || h.Stage == journey.StageNAT || h.Stage == journey.StageIPVS) {
+	if hasRule(h) {
 		for _, part := range wrap(Escape(RuleText(h.Rule)), s.width-indent) {
 			s.printf("%*s%s\n", indent, "", s.pal.paint(quiet, part))
 		}
@@ -303,44 +295,14 @@ func RuleText(r *journey.Rule) string {
 }
 
 func (s *story) ending(j *journey.Journey) {
-	mark, t, text := "?", warning, "no further sight of it"
-	switch j.End {
-	case journey.Delivered:
-		mark, t, text = "✓", good, "delivered"
-	case journey.Dropped:
-		mark, t, text = "✗", bad, "dropped"
-	case journey.Rejected:
-		mark, t, text = "✗", bad, "rejected"
-	case journey.LeftNode:
-		mark, t, text = "→", warning, "left the node"
-	}
-	if j.End == journey.LeftNode && j.EndWhy != "" && j.EndWhy != journey.NoFurtherSight {
-		text += ", " + j.EndWhy
-	}
-	if j.Lost > 0 {
-		text += fmt.Sprintf("; %d events were lost meanwhile, hops may be missing", j.Lost)
-	}
+	mark, t, text := endOf(j)
 	s.printf("  %s\n", s.pal.paint(t, mark+" "+text))
 }
 
 func (s *story) Verdict(v *verdict.Verdict) error {
 	s.flush()
-	t, word := bad, strings.ToUpper(string(v.Outcome))
-	switch v.Outcome {
-	case verdict.Delivered:
-		t = good
-	case verdict.Unseen, verdict.Lost:
-		t = warning
-	}
-	s.printf("\n%s\n", s.pal.paint(t, word+": "+v.Summary))
-	facts := []string{string(v.Confidence)}
-	if v.Layer != "" {
-		facts = append([]string{"layer: " + v.Layer.Title(), "cause: " + v.Cause}, facts...)
-	}
-	if v.Node != "" && v.Outcome != verdict.Delivered {
-		facts = append(facts, "on "+v.Node)
-	}
-	s.printf("%s\n", s.pal.paint(quiet, strings.Join(facts, " · ")))
+	s.printf("\n%s\n", s.pal.paint(toneOf(v.Outcome), strings.ToUpper(string(v.Outcome))+": "+v.Summary))
+	s.printf("%s\n", s.pal.paint(quiet, strings.Join(factsOf(v), " · ")))
 	s.list("evidence", v.Evidence)
 	s.list("what to do", v.Fix)
 	for _, a := range v.Also {
