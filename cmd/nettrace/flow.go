@@ -276,7 +276,7 @@ func (p *plan) flow() verdict.Flow {
 // introduce queues what a run begins with: the header and the snapshot.
 func (p *plan) introduce(src *live, o *flowOptions, tr *tracer.Tracer) error {
 	now := time.Now().Add(o.clockSkew).UTC()
-	h := header{Scoped: len(o.scope) > 0, WallNS: now.UnixNano() - int64(tracer.Now()), Start: render.Start{
+	h := header{Scoped: len(o.scope) > 0, WallNS: now.UnixNano() - int64(tracer.Now()), DropReasons: tr.DropReasons(), Start: render.Start{
 		Kind: "start", Schema: render.Schema, Node: p.node, Kernel: tracer.Kernel(), Lockdown: tracer.Lockdown(),
 		Flow:   p.flow(),
 		Points: tr.Points(), AttachMS: tr.AttachTime().Milliseconds(), Time: now,

@@ -35,6 +35,8 @@ type header struct {
 	Scoped bool         `json:"scoped"`
 	// WallNS is the wall clock less the monotonic clock, for the times of drops.
 	WallNS int64 `json:"wallNs"`
+	// DropReasons says that the kernel gives reasons; recordings from before this was told lack it.
+	DropReasons bool `json:"dropReasons,omitempty"`
 }
 
 // source is the first step: live from the kernel, or a recording. Next returns io.EOF at the end of the run.
@@ -152,7 +154,7 @@ func (p *pipeline) note(n *tracer.Note) error {
 	}
 	// the snapshot comes right behind the header, and names between them
 	if n.Name == noteBefore && p.head != nil && p.asm == nil {
-		p.in.Flow = p.head.Start.Flow
+		p.in.Flow, p.in.DropReasons = p.head.Start.Flow, p.head.DropReasons
 		p.names.see(p.in.Before)
 		p.asm = journey.New(journey.Options{Places: places(p.in.Before, p.names.index), Scoped: p.head.Scoped, IsLocal: p.in.Before.LocalIn(),
 			BridgeOf: p.in.Before.BridgeOf(), Backends: backends(p.head.Start.Points)})

@@ -216,5 +216,5 @@ func hookOf(stack []string, reason, location string) string {
 }
 
 // inNetfilter are the functions that free a packet which a hook's rules dropped (net/netfilter/core.c, nf_tables_core.c), also after a program
-// outside of the kernel had let it go on (nf_queue.c; since 6.11 nfnetlink_queue.c).
-var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": true, "nft_do_chain": true, "nf_reinject": true, "nfqnl_reinject": true}
+// outside of the kernel had let it go on, or could not be asked (nf_queue.c; since 6.11 nfnetlink_queue.c).
+var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": true, "nft_do_chain": true, "nf_reinject": true, "nfqnl_reinject": true, "nf_queue": true, "__nf_queue": true}

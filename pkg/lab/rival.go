@@ -102,16 +102,39 @@ func (q *rivalQueue) bind() error {
 	command := []byte{commandBind, 0, 0, 0}
 	binary.BigEndian.PutUint16(command[2:], unix.AF_INET)
 	params := []byte{0, 0, 0xff, 0xff, copyPacket}
-	for attr, value := range map[int][]byte{attrConfigCommand: command, attrConfigParams: params} {
-		if err := q.send(queueConfig, attr, value); err != nil {
-			return err
-		}
+	if err := q.ask(attrConfigCommand, command); err != nil { // first: a queue that nobody reads takes no settings
+		return err
 	}
-	return nil
+	return q.ask(attrConfigParams, params)
 }
 
-func (q *rivalQueue) send(kind, attr int, value []byte) error {
-	r := nl.NewNetlinkRequest(kind, 0)
+// ask sets something up and waits until the kernel has done it.
+func (q *rivalQueue) ask(attr int, value []byte) error {
+	if err := q.send(queueConfig, unix.NLM_F_ACK, attr, value); err != nil {
+		return err
+	}
+	for {
+		messages, _, err := q.s.Receive()
+		if err != nil {
+			return err
+		}
+		for _, m := range messages {
+			if m.Header.Type != unix.NLMSG_ERROR {
+				continue
+			}
+			if len(m.Data) < 4 {
+				return errors.New("an answer without a number")
+			}
+			if errno := -int32(binary.NativeEndian.Uint32(m.Data)); errno != 0 {
+				return unix.Errno(errno)
+			}
+			return nil
+		}
+	}
+}
+
+func (q *rivalQueue) send(kind, flags, attr int, value []byte) error {
+	r := nl.NewNetlinkRequest(kind, flags)
 	r.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_INET, ResId: swap(q.number)})
 	r.AddData(nl.NewRtAttr(attr, value))
 	return q.s.Send(r)
@@ -146,7 +169,7 @@ func (q *rivalQueue) answer() {
 			verdict := make([]byte, 8)
 			binary.BigEndian.PutUint32(verdict, accept)
 			binary.BigEndian.PutUint32(verdict[4:], id)
-			if q.send(queueVerdict, attrVerdict, verdict) != nil {
+			if q.send(queueVerdict, 0, attrVerdict, verdict) != nil {
 				return
 			}
 		}

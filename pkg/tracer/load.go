@@ -305,6 +305,9 @@ func (t *Tracer) arm(f *Filter) error {
 // Points is the status of every point.
 func (t *Tracer) Points() []PointStatus { return t.points }
 
+// DropReasons reports whether the kernel says why it drops a packet: since 5.17. Where it does, it also tells of drops in TCP's tcp_drop.
+func (t *Tracer) DropReasons() bool { return len(t.names.drop) > 0 }
+
 // AttachTime is how long it took from Start to the last attached point.
 func (t *Tracer) AttachTime() time.Duration { return t.attached }
 

@@ -54,7 +54,7 @@ func Check(backend string) Preflight {
 		return p
 	}
 	p.AttachMS, p.Points = t.AttachTime().Milliseconds(), t.Points()
-	p.DropReasons = len(t.names.drop) > 0
+	p.DropReasons = t.DropReasons()
 	begin := Now()
 	if err := t.Close(); err != nil {
 		p.Error = err.Error()

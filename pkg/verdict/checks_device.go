@@ -141,10 +141,10 @@ func (in *Input) overtaken(j *journey.Journey) bool {
 }
 
 // timestampsCounted: the same where the kernel tells it by its counter only: before 5.17, tcp_drop frees without a tracepoint
-// (net/ipv4/tcp_input.c).
+// (net/ipv4/tcp_input.c). A receiver that took so much that it closed its window rejects copies only.
 func timestampsCounted(input *Input) *Finding {
 	r := input.receiver()
-	if r == nil || input.answered() {
+	if r == nil || input.answered() || input.DropReasons || r.grew(input, "TcpExt.TCPToZeroWindowAdv") > 0 {
 		return nil
 	}
 	n := r.grew(input, "TcpExt.PAWSEstab")

@@ -51,6 +51,8 @@ func TestListenerChecks(t *testing.T) {
 		{"window", Input{Journeys: open, Probe: sent}, both(grown(1, "TcpExt.TCPToZeroWindowAdv"), queue(1, 4)), "delivered application zero-window confirmed", "closed its window 3 times"},
 		{"window of an accepted connection", Input{Journeys: open, Probe: sent}, grown(1, "TcpExt.TCPToZeroWindowAdv"), "delivered application zero-window likely", ""},
 		{"timestamps where no point sees the drop", Input{Journeys: open, Probe: sent}, grown(1, "TcpExt.PAWSEstab"), "dropped service timestamps-rejected likely", "TcpExtPAWSEstab grew by 3"},
+		{"timestamps of copies, where drops are seen", Input{Journeys: open, Probe: sent, DropReasons: true}, grown(1, "TcpExt.PAWSEstab"), "delivered application application-stuck likely", ""},
+		{"timestamps of copies, behind a closed window", Input{Journeys: open, Probe: sent}, both(grown(1, "TcpExt.PAWSEstab"), grown(1, "TcpExt.TCPToZeroWindowAdv")), "delivered application zero-window likely", ""},
 		{"stuck before accept", Input{Journeys: open, Probe: sent}, queue(1, 4), "delivered application application-stuck confirmed", "1 connections wait to be accepted"},
 		{"stuck after accept", Input{Journeys: open, Probe: sent}, nil, "delivered application application-stuck likely", "T is stopped"},
 		{"the data did not arrive", Input{Journeys: ack, Probe: sent}, nil, "delivered application no-answer inconclusive", ""},

@@ -53,6 +53,8 @@ type Input struct {
 	After    *netstate.Snapshot
 	Probe    *probe.Result // nil when no probe was sent
 	Lost     uint64        // events lost over the whole run
+	// DropReasons says that the kernel gives reasons, and so tells of every drop of a TCP segment.
+	DropReasons bool
 	// Name puts an address, with its port unless that is 0, into Kubernetes words; "" for one without a name. nil: there are no names.
 	Name func(proto string, a netip.Addr, port uint16) string
 	// Policies says what the NetworkPolicies of the API make of a connection, in a sentence; "" when they are not known. nil: there are none.
