@@ -215,6 +215,9 @@ func hookOf(stack []string, reason, location string) string {
 	return ""
 }
 
+// Unqueued reports whether a function frees a packet because it could not be put into the queue of a program (net/netfilter/nf_queue.c).
+func Unqueued(location string) bool { return location == "nf_queue" || location == "__nf_queue" }
+
 // inNetfilter are the functions that free a packet which a hook's rules dropped (net/netfilter/core.c, nf_tables_core.c), also after a program
 // outside of the kernel had let it go on, or could not be asked (nf_queue.c; since 6.11 nfnetlink_queue.c).
 var inNetfilter = map[string]bool{"nf_hook_slow": true, "nf_hook_slow_list": true, "nft_do_chain": true, "nf_reinject": true, "nfqnl_reinject": true, "nf_queue": true, "__nf_queue": true}

@@ -57,7 +57,7 @@ func decide(n *Namespace, traced *Traced, j *journey.Journey, i int, verdicts []
 // dropRules lists the rules that fit a drop. A REJECT with a TCP reset drops without an ICMP error by which it could be told from a DROP.
 func dropRules(n *Namespace, q ruleset.Question) []ruleset.Found {
 	found := ruleset.Find(n.Rulesets, q)
-	if q.Reject || q.Packet.Proto != "tcp" || (len(found) > 0 && found[0].Sure) {
+	if q.Reject || q.Queue || q.Packet.Proto != "tcp" || (len(found) > 0 && found[0].Sure) {
 		return found
 	}
 	q.Reject = true
@@ -105,7 +105,7 @@ func dropRule(n *Namespace, traced *Traced, j *journey.Journey, i int) {
 // dropQuestion asks for the rule that dropped at hop i. nft_do_chain as the place means nft's machinery, nf_hook_slow the legacy one's.
 func dropQuestion(n *Namespace, j *journey.Journey, i int) ruleset.Question {
 	h := &j.Hops[i]
-	q := ruleset.Question{Hook: h.Hook, Verdict: "drop", Reject: h.Verdict == "reject", Packet: packetAt(n, j, i)}
+	q := ruleset.Question{Hook: h.Hook, Verdict: "drop", Reject: h.Verdict == "reject", Queue: journey.Unqueued(h.Location), Packet: packetAt(n, j, i)}
 	asked := lastAsked(j, i)
 	switch {
 	case h.Location == "nft_do_chain" || strings.Contains(asked, "/"):

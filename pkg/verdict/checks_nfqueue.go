@@ -4,7 +4,8 @@ package verdict
 
 import (
 	"fmt"
-	"strings"
+
+	"github.com/nettrace-io/nettrace/pkg/journey"
 )
 
 func init() {
@@ -14,7 +15,7 @@ func init() {
 // nfqueueWithoutReader: a rule hands the packet to a program, and the kernel cannot put it into the queue: nobody reads that, or it is full
 // (net/netfilter/nf_queue.c, nf_queue; nfnetlink_queue.c, nfqnl_enqueue_packet). What the program itself drops is freed elsewhere.
 func nfqueueWithoutReader(d *dropAt) *Finding {
-	if d.h.Location != "nf_queue" && d.h.Location != "__nf_queue" {
+	if !journey.Unqueued(d.h.Location) {
 		return nil
 	}
 	layer := PodNetwork
@@ -29,7 +30,7 @@ func nfqueueWithoutReader(d *dropAt) *Finding {
 		Evidence: lines(fmt.Sprintf("kernel: %s freed it: it could not be put into a queue%s", d.h.Location, pick(d.h.Hook != "", " in "+d.h.Hook, "")), ruleEvidence(d.h.Rule)),
 		Fix: []string{in(d.h, "cat /proc/net/netfilter/nfnetlink_queue: a line for each queue that is read, its packets dropped because it was full in the sixth column; start the program again"),
 			in(d.h, "find the rule: nft list ruleset | grep queue; iptables-save | grep NFQUEUE; 'bypass' (--queue-bypass) in it lets packets go on when nobody reads")}}
-	if r := d.h.Rule; r != nil && r.Alternatives == 0 && (strings.Contains(r.Text, "queue") || strings.Contains(r.Text, "NFQUEUE")) {
+	if r := d.h.Rule; r != nil && r.Alternatives == 0 {
 		f.Confidence = Confirmed
 	}
 	return f

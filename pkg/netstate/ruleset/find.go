@@ -14,6 +14,7 @@ type Question struct {
 	Backend string // when the kernel told: iptables-legacy, or iptables-nft, which stands for all of nftables; "" for any
 	Base    string // the nftables base chain that decided, "table/chain", when the kernel told
 	Reject  bool   // for drop: the kernel also sent an error, so it was a REJECT
+	Queue   bool   // for drop: the packet did not get into the queue to which a rule sent it
 	To      string // for dnat: the address and port that the kernel chose
 	Packet  Packet
 }
@@ -277,7 +278,10 @@ func (w *walk) wanted(o *outcome) bool {
 	}
 	switch w.q.Verdict {
 	case "drop":
-		if w.q.Reject {
+		switch {
+		case w.q.Queue:
+			return o.verdict == "NFQUEUE" || o.verdict == "QUEUE"
+		case w.q.Reject:
 			return o.verdict == "REJECT"
 		}
 		return o.verdict == "DROP"

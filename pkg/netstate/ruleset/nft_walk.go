@@ -384,6 +384,9 @@ func (w *nftWalk) target(arg any, mark uint32) (to string, known bool) {
 func (w *nftWalk) wanted(o *nftOutcome) bool {
 	switch w.q.Verdict {
 	case "drop":
+		if w.q.Queue {
+			return o.verdict == "queue"
+		}
 		return o.verdict == "reject" && w.q.Reject || o.verdict == "drop" && !w.q.Reject
 	case "dnat":
 		return o.verdict == "redirect" && redirectsTo(strings.TrimPrefix(o.to, ":"), w.q.To, w.q.Packet.Dport) || o.verdict == "dnat" && destinationFits(o.to, w.q.To, w.q.Packet.Dport)
