@@ -233,7 +233,7 @@ func (a *Assembler) Lost() uint64 { return a.lost }
 
 // attempt counts transmissions of the same data: 1 for the first. A bare acknowledgement is never a retransmission.
 func (a *Assembler) attempt(e *tracer.Event) int {
-	if e.Tuple.Proto != tracer.ProtoTCP || e.About.Valid() || (e.Payload == 0 && e.TCPFlags&takesSequence == 0) {
+	if e.Tuple.Proto != tracer.ProtoTCP || e.About.Valid() || (!hasData(e) && e.TCPFlags&takesSequence == 0) {
 		return 1
 	}
 	if len(a.attempts) >= maxAttempts {
@@ -243,6 +243,13 @@ func (a *Assembler) attempt(e *tracer.Event) int {
 	k := attemptOf(e)
 	a.attempts[k]++
 	return a.attempts[k]
+}
+
+// hasData reports whether a TCP segment carries data. Where a sender hands it to IP its header has no length yet: then what is longer than all
+// headers can be has some.
+func hasData(e *tracer.Event) bool {
+	const headers = 40 + 60 // IPv6, TCP with all its options
+	return e.Payload > 0 || e.IPLen > headers
 }
 
 // Flags that take a sequence number.

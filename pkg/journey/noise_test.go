@@ -208,3 +208,21 @@ func TestASYNBeginsAConnection(t *testing.T) {
 		}
 	}
 }
+
+// Topology: a sender whose segments are seen first where their headers have no length yet (__ip_local_out). Action: data is sent twice, an ACK too.
+// Expectation: the data's second packet is attempt 2; an ACK without data is never one.
+func TestAttemptsOfASendersOwnData(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		iplen   uint32
+		payload uint16
+		want    int
+	}{{"data without a length", 1450, 0, 2}, {"data", 60, 8, 2}, {"an ACK with all options", 100, 0, 1}, {"an ACK", 52, 0, 1}} {
+		a := New(Options{})
+		e := ev(1, tracer.PointTX, 2, "eth0", "veth")
+		e.TCPFlags, e.IPLen, e.Payload = flagACK, tc.iplen, tc.payload
+		if first, second := a.attempt(&e), a.attempt(&e); first != 1 || second != tc.want {
+			t.Errorf("%s: attempts %d and %d", tc.name, first, second)
+		}
+	}
+}

@@ -114,7 +114,7 @@ func (in *Input) refused() bool {
 	return false
 }
 
-// madeGood reports whether the same data arrived in another packet: a later attempt, or, for an ACK without data, a FIN that carries the
+// madeGood reports whether the same data arrived in another packet: a later attempt, whether or not it was counted as one, or, for an ACK without data, a FIN that carries the
 // same acknowledgement and overtook it.
 func (in *Input) madeGood(j *journey.Journey) bool {
 	for i := range in.Journeys {
@@ -122,7 +122,7 @@ func (in *Input) madeGood(j *journey.Journey) bool {
 		if o.Packet.Proto != "tcp" || o.Packet.Tuple != j.Packet.Tuple || o.Packet.Seq != j.Packet.Seq || o.End != journey.Delivered {
 			continue
 		}
-		if o.Attempt > j.Attempt || (j.Packet.Flags == "ACK" && strings.HasPrefix(o.Packet.Flags, "FIN")) {
+		if o.Attempt > j.Attempt || (o.ID > j.ID && o.Packet.Len > pureACK && j.Packet.Len > pureACK) || (j.Packet.Flags == "ACK" && strings.HasPrefix(o.Packet.Flags, "FIN")) {
 			return true
 		}
 	}

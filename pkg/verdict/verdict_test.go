@@ -351,6 +351,14 @@ func TestOneCauseIsOneFinding(t *testing.T) {
 	if v.Outcome != Delivered || len(v.Also) != 1 {
 		t.Errorf("a drop that the next attempt made good: %s, also %+v", v.Outcome, v.Also)
 	}
+	for size, want := range map[uint32]Outcome{1450: Delivered, 52: Dropped} { // the same data once more, not counted as an attempt; an ACK is no data
+		data := a
+		data.Packet.Len = size
+		again.Packet, again.Attempt = data.Packet, 1
+		if v := Judge(&Input{Journeys: []journey.Journey{data, again, arrivedAt(4, journey.Reply, 60)}}); v.Outcome != want {
+			t.Errorf("%d bytes that were dropped and came once more: %s, want %s", size, v.Outcome, want)
+		}
+	}
 }
 
 // The ACK of a handshake that comes after the FIN is old and is dropped without harm: what stopped another connection is told first.
