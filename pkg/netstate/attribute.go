@@ -90,7 +90,11 @@ func dropRule(n *Namespace, traced *Traced, j *journey.Journey, i int) {
 		return
 	}
 	q := dropQuestion(n, j, i)
-	decide(n, traced, j, i, dropTargets, dropRules(n, q), q.Packet.Dst.Is6())
+	targets := dropTargets
+	if q.Queue {
+		targets = queueTargets
+	}
+	decide(n, traced, j, i, targets, dropRules(n, q), q.Packet.Dst.Is6())
 	if h.Rule == nil {
 		h.Rule = refusedByIPVS(n, h, &q)
 	}

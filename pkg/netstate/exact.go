@@ -45,7 +45,8 @@ func sureFirst(fit []ruleset.Found) []ruleset.Found {
 
 // What the targets of rules are called that drop, or that translate.
 var (
-	dropTargets = []string{"DROP", "REJECT"}
-	dnatTargets = []string{"DNAT", "REDIRECT"}
-	snatTargets = []string{"SNAT", "MASQUERADE"}
+	dropTargets  = []string{"DROP", "REJECT"}
+	queueTargets = []string{"QUEUE", "NFQUEUE"}
+	dnatTargets  = []string{"DNAT", "REDIRECT"}
+	snatTargets  = []string{"SNAT", "MASQUERADE"}
 )

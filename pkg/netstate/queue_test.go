@@ -38,6 +38,19 @@ func TestAttributeAQueueThatNobodyReads(t *testing.T) {
 		if r := j.Hops[2].Rule; r == nil || r.Chain != tc.chain || !strings.Contains(strings.ToLower(r.Text+r.Verdict), "queue") || r.Alternatives != 0 {
 			t.Errorf("%s: %+v", name, r)
 		}
+		record := said("FORWARD", "rule", 2) // the kernel told of the rule
+		if name == "nftables" {
+			record = saidNFT("inspect", "rule", "queue", 4)
+			record.Family, record.Table = 2, "ids"
+		}
+		record.Packet.Src, record.Packet.Dst, record.Packet.Sport, record.Packet.Dport = j.Packet.Src, j.Packet.Dst, j.Packet.Sport, j.Packet.Dport
+		record.Packet.IPID, record.Packet.Seq = j.Packet.IPID, j.Packet.Seq
+		var traced Traced
+		traced.Add(s, &record)
+		Attribute(s, &traced, &j)
+		if r := j.Hops[2].Rule; r == nil || r.Chain != tc.chain || r.Certainty != exact {
+			t.Errorf("%s, told by the kernel: %+v", name, r)
+		}
 		j.Hops[2].Rule, j.Packet.Dport = nil, 22 // no rule of nftables asks for that
 		Attribute(s, nil, &j)
 		if r := j.Hops[2].Rule; (r != nil) != (name == "iptables") {

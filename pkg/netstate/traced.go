@@ -74,7 +74,7 @@ func decided(n *Namespace, r *ruletrace.Record) (ruleset.Found, bool) {
 	case dropped && !slices.Contains(dropTargets, f.Verdict):
 		f.Verdict = "DROP" // by a verdict map, or a target that drops on its way
 	}
-	return f, slices.Contains(dropTargets, f.Verdict) || slices.Contains(dnatTargets, f.Verdict) || slices.Contains(snatTargets, f.Verdict)
+	return f, slices.Contains(dropTargets, f.Verdict) || slices.Contains(queueTargets, f.Verdict) || slices.Contains(dnatTargets, f.Verdict) || slices.Contains(snatTargets, f.Verdict)
 }
 
 // at is the rule that was told to have done one of these things to the packet of hop i. A connection is translated as its first packet was, so

@@ -4,6 +4,7 @@ package ruletrace
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -41,7 +42,10 @@ type ownedTable struct {
 func addTable(name string, family uint8, f *Flow, conntrack bool) (*ownedTable, error) {
 	t := &nftables.Table{Name: name, Family: map[uint8]nftables.TableFamily{4: nftables.TableFamilyIPv4, 6: nftables.TableFamilyIPv6}[family]}
 	// the library makes tables without flags: the table is made over its socket before it makes the rest
-	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error { return createOwned(c, t) }))
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		// a batch is acknowledged message by message, all before the first one can be read: a few hundred do not fit by default
+		return errors.Join(c.SetReadBuffer(receiveBuffer), createOwned(c, t))
+	}))
 	if err != nil {
 		return nil, err
 	}
