@@ -148,6 +148,7 @@ func readNamespace(ctx context.Context, ref Ref, whole func(*Namespace) bool, as
 	r.policyRules()
 	r.neighbours()
 	r.unread("sysctls, sockets and counters", netns.Do(ref.Path, func() error {
+		r.offloads()
 		r.sysctls()
 		r.sockets()
 		r.tcx()

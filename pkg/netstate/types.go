@@ -58,7 +58,9 @@ type Link struct {
 	Addrs     []netip.Prefix `json:"addrs,omitempty"`
 	Hairpin   *bool          `json:"hairpin,omitempty"` // bridge ports only
 	VXLAN     *VXLAN         `json:"vxlan,omitempty"`
-	Qdisc     string         `json:"qdisc,omitempty"` // root queueing discipline: noqueue, fq_codel, tbf, ...
+	// Offloads are features of uplinks and tunnels, by ethtool's names: on or off; missing when the driver does not tell.
+	Offloads map[string]bool `json:"offloads,omitempty"`
+	Qdisc    string          `json:"qdisc,omitempty"` // root queueing discipline: noqueue, fq_codel, tbf, ...
 	// QdiscDrops are the packets that it has dropped since it was made.
 	QdiscDrops uint64    `json:"qdiscDrops,omitempty"`
 	XDP        uint32    `json:"xdp,omitempty"`      // id of the attached XDP program

@@ -94,12 +94,32 @@ func badChecksum(d *dropAt) *Finding {
 		f.Cause = "tunnel-checksum-offload"
 		f.Summary = fmt.Sprintf("%s drops the tunnel's packets from %s: their UDP checksum is wrong", place(d.h), d.who(o.Src, 0))
 		f.Fix = []string{fmt.Sprintf("on the node that has %s: ethtool -K flannel.1 tx-checksum-ip-generic off (vxlan.calico with Calico); a fault of kernel and network card with VXLAN", o.Src)}
+		senderOffload(d, f)
 	}
 	if n, ok := d.grew(counter); ok && n > 0 {
 		f.Confidence = Confirmed
-		f.Evidence = []string{fmt.Sprintf("state: %s grew by %d %s", strings.ReplaceAll(counter, ".", ""), n, on(d.h))}
+		f.Evidence = append([]string{fmt.Sprintf("state: %s grew by %d %s", strings.ReplaceAll(counter, ".", ""), n, on(d.h))}, f.Evidence...)
 	}
 	return f
+}
+
+// senderOffload names the tunnel that sent a packet with a wrong checksum, and whether it leaves checksums to the device below it.
+func senderOffload(d *dropAt, f *Finding) {
+	const feature = "tx-checksum-ip-generic"
+	for _, o := range d.in.snapshot().OwnersOf(d.h.Outer.Src) {
+		for i := range o.NS.Links {
+			l := &o.NS.Links[i]
+			on, known := l.Offloads[feature]
+			if l.VXLAN == nil || l.VXLAN.Port != int(d.h.Outer.Dport) || !known {
+				continue
+			}
+			f.Evidence = append(f.Evidence, fmt.Sprintf("state: %s of %s %s checksums to the device below it (%s is %s)", l.Name, o.NS.Node, pick(on, "leaves", "does not leave"), feature, pick(on, "on", "off")))
+			if on {
+				f.Fix = []string{fmt.Sprintf("on %s: ethtool -K %s %s off; a fault of kernel and network card with VXLAN", o.NS.Node, l.Name, feature)}
+			}
+			return
+		}
+	}
 }
 
 // pureACK is the length in bytes of an ACK without data: the largest headers of IPv4 and TCP.

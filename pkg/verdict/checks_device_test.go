@@ -26,6 +26,15 @@ func TestDeviceChecks(t *testing.T) {
 	own := queue
 	own.Location, own.Reason = "tbf_enqueue", "NOT_SPECIFIED"
 	pod := func(h journey.Hop) journey.Hop { h.Where, h.NetNS, h.Node = inPod(), podNS, "node1"; return h }
+	offloads := func(on bool) func(*netstate.Snapshot) {
+		return func(s *netstate.Snapshot) {
+			for i := range s.Namespaces[0].Links {
+				if l := &s.Namespaces[0].Links[i]; l.VXLAN != nil {
+					l.Offloads = map[string]bool{"tx-checksum-ip-generic": on}
+				}
+			}
+		}
+	}
 	paws := pod(journey.Hop{Location: "tcp_validate_incoming", Reason: "TCP_RFC7323_PAWS"})
 	data := lostAt(paws)
 	data[0].Packet.Flags, data[0].Packet.Len = "PSH,ACK", 400
@@ -52,6 +61,8 @@ func TestDeviceChecks(t *testing.T) {
 		{"XDP that is gone", Input{Journeys: lostAt(journey.Hop{Location: "veth_xdp_rcv_skb", Dev: "eth0"})}, nil, "dropped underlay xdp-program-drop likely", "bpftool net show dev eth0"},
 		{"tunnel checksum", Input{Journeys: lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "UDP_CSUM", Outer: outer, Dev: "eth0"})}, grown(0, "Udp.InCsumErrors"), "dropped underlay tunnel-checksum-offload confirmed", "UdpInCsumErrors grew by 3"},
 		{"tunnel checksum, by the event only", Input{Journeys: lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "UDP_CSUM", Outer: outer})}, nil, "dropped underlay tunnel-checksum-offload likely", "tx-checksum-ip-generic off"},
+		{"tunnel checksum that the sender leaves to a device", Input{Journeys: lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "UDP_CSUM", Outer: outer})}, offloads(true), "dropped underlay tunnel-checksum-offload likely", "flannel.1 of node1 leaves checksums to the device below it (tx-checksum-ip-generic is on)"},
+		{"tunnel checksum that the sender computes", Input{Journeys: lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "UDP_CSUM", Outer: outer})}, offloads(false), "dropped underlay tunnel-checksum-offload likely", "does not leave checksums"},
 		{"inner checksum", Input{Journeys: lostAt(pod(journey.Hop{Location: "tcp_v4_rcv", Reason: "TCP_CSUM"}))}, grown(1, "Tcp.InCsumErrors"), "dropped underlay inner-checksum-broken confirmed", "TcpInCsumErrors grew by 3"},
 		{"receive buffer", Input{Journeys: func() []journey.Journey {
 			js := lostAt(pod(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "SOCKET_RCVBUFF"}))
