@@ -27,7 +27,7 @@ func recordings(t *testing.T) []string {
 // Every recorded case replays, in every format, to the committed output.
 func TestReplayGoldens(t *testing.T) {
 	for _, file := range recordings(t) {
-		for _, format := range []string{"story", "table", "json", "mermaid", "html"} {
+		for _, format := range []string{"story", "table", "json", "mermaid"} { // html: TestMergeGoldens, and pkg/render
 			t.Run(filepath.Base(file)+" "+format, func(t *testing.T) {
 				_, out, errs := call(t, "replay", file, "-o", format)
 				if errs != "" {
