@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -108,14 +106,7 @@ func dryRuling(t *testing.T, p *plan) (rules []map[string]any, ruling map[string
 // Topology: rules that drop what is in an ipset, saved, and the sets of 'ipset save'. Action: a dry run from files, without a node. Expectation: the
 // set decides for certain; without it, or when its save is cut before the sender, nothing is decided; sets alone, or twice, are one sentence.
 func TestSavedIPSets(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string) string {
-		f := filepath.Join(dir, name)
-		if err := os.WriteFile(f, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
+	write := writer(t)
 	rules := write("rules", "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m set --match-set S src -j DROP\nCOMMIT\n")
 	run := func(files ...string) (int, map[string][]map[string]any, string) {
 		args := []string{"rules", "10.0.0.1", "10.0.0.2:80", "--no-kubernetes", "-o", "json"}

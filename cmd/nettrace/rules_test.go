@@ -208,16 +208,21 @@ func inChain(steps []map[string]any, prefixes ...string) bool {
 	})
 }
 
-// Nothing is guessed: what is not known is named, and the exit code says that the rules do not decide.
-func TestRulesThatDoNotDecide(t *testing.T) {
+// writer writes files into a folder of the test's and returns their paths.
+func writer(t *testing.T) func(name, text string) string {
 	dir := t.TempDir()
-	write := func(name, text string) string {
+	return func(name, text string) string {
 		f := filepath.Join(dir, name)
 		if err := os.WriteFile(f, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		return f
 	}
+}
+
+// Nothing is guessed: what is not known is named, and the exit code says that the rules do not decide.
+func TestRulesThatDoNotDecide(t *testing.T) {
+	write := writer(t)
 	for _, tc := range []struct{ name, save, want string }{
 		{"a match", "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m bpf --bytecode \"1,6 0 0 0\" -j DROP\nCOMMIT\n", "filter/FORWARD rule 1: -m bpf --bytecode 1,6 0 0 0 is not known"},
 		{"a target", "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j SYNPROXY --mss 1460\nCOMMIT\n", "target SYNPROXY is not known"},

@@ -135,18 +135,24 @@ func forwardPolicyDrop(d *dropAt) *Finding {
 	}
 }
 
+// layerAt is the layer of a rule by where it is: at the packet that carries the pods' ones, in a pod, or on a node.
+func layerAt(d *dropAt) Layer {
+	switch {
+	case d.h.Outer != nil:
+		return Underlay
+	case d.h.Where != nil && !d.host():
+		return Application
+	}
+	return PodNetwork
+}
+
 // netfilterDrop is any other drop in a netfilter hook.
 func netfilterDrop(d *dropAt) *Finding {
 	if d.h.Hook == "" {
 		return nil
 	}
-	layer := PodNetwork
-	switch {
-	case d.h.Outer != nil:
-		layer = Underlay
-	case d.h.Where != nil && !d.host():
-		layer = Application
-	case d.h.Ref != nil:
+	layer := layerAt(d)
+	if layer == PodNetwork && d.h.Ref != nil {
 		layer = Service
 	}
 	f := &Finding{

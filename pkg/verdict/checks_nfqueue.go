@@ -18,14 +18,7 @@ func nfqueueWithoutReader(d *dropAt) *Finding {
 	if !journey.Unqueued(d.h.Location) {
 		return nil
 	}
-	layer := PodNetwork
-	switch {
-	case d.h.Outer != nil:
-		layer = Underlay
-	case d.h.Where != nil && !d.host():
-		layer = Application
-	}
-	f := &Finding{Layer: layer, Cause: "nfqueue-without-reader", Confidence: Likely,
+	f := &Finding{Layer: layerAt(d), Cause: "nfqueue-without-reader", Confidence: Likely,
 		Summary:  fmt.Sprintf("a rule %s hands %s to a program that does not take it: nobody reads its NFQUEUE, or the queue is full", on(d.h), d.packetName()),
 		Evidence: lines(fmt.Sprintf("kernel: %s freed it: it could not be put into a queue%s", d.h.Location, pick(d.h.Hook != "", " in "+d.h.Hook, "")), ruleEvidence(d.h.Rule)),
 		Fix: []string{in(d.h, "cat /proc/net/netfilter/nfnetlink_queue: a line for each queue that is read, its packets dropped because it was full in the sixth column; start the program again"),
