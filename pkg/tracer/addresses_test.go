@@ -11,12 +11,17 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// Topology: this kernel. Action: ask it for the addresses of its functions. Expectation: what /proc/kallsyms says; a name that it does not have is
-// missing, one that is too long an error.
-func TestLookUp(t *testing.T) {
+func needRoot(t *testing.T) {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: run 'sudo make test'")
 	}
+}
+
+// Topology: this kernel. Action: ask it for the addresses of its functions. Expectation: what /proc/kallsyms says; a name that it does not have is
+// missing, one that is too long an error.
+func TestLookUp(t *testing.T) {
+	needRoot(t)
 	names := []string{"nf_hook_slow", "ip_rcv_core", "tcp_v4_syn_recv_sock", "no_such_function_anywhere"}
 	got, err := lookUp(names)
 	if err != nil {
@@ -56,9 +61,7 @@ func TestLookUp(t *testing.T) {
 // Topology: this kernel, or one that does not tell addresses. Action: ask what may be a point. Expectation: functions of the kernel are there, as
 // its types say; one of a module that is not loaded is needless, one of no name blind.
 func TestAskedFunctionsAreThere(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root: run 'sudo make test'")
-	}
+	needRoot(t)
 	kernel, err := btf.LoadKernelSpec()
 	if err != nil {
 		t.Fatal(err)
