@@ -5,9 +5,10 @@ package render
 import (
 	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
 	"strings"
+
+	"golang.org/x/net/html"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/verdict"
@@ -15,76 +16,49 @@ import (
 
 func init() {
 	register("html", func(w io.Writer, o Options) Renderer {
-		return &page{w: w, addresses: o.Addresses, seen: map[string]int{}}
+		return &page{w: w, addresses: o.Addresses, seen: map[string]*way{}}
 	})
 }
 
-//go:embed page.html
-var pageText string
-
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+//go:embed page.css
+var pageStyle string
 
 // page is one HTML page that stands alone, for a ticket or a report: the verdict, then each packet's way. It is written when the verdict is known.
-// Ways that look like one that is there are counted with it.
+// Ways that look like one that is there are counted with it. It is a tree of the html library, which escapes; html/template would keep every
+// exported method of the program, a fifth of its size.
 type page struct {
 	w         io.Writer
 	addresses bool
-	seen      map[string]int // shape of a way → its place in ways
-	data      pageData
+	flow      string
+	head      []*html.Node
+	seen      map[string]*way
+	ways      []*way
+	cut       int
 }
 
-// pageData is what the template shows; everything in it has been escaped for people, and the template escapes it for browsers.
-type pageData struct {
-	Flow, Where string
-	Endpoints   string
-	Blind       []string
-	Tone        string // of the outcome: good, warning, bad
-	Word        string
-	Summary     string
-	Facts       string
-	Lists       []pageList
-	Ways        []pageWay
-	Cut         int
-	Probe       string
-	Lost        uint64
-}
-
-type pageList struct {
-	Title string
-	Lines []string
-}
-
-type pageWay struct {
-	Title, Note string
-	Tone        string
-	End         string
-	Again       int
-	Open        bool
-	Hops        []pageHop
-}
-
-type pageHop struct {
-	Place string // "" when it is that of the hop before
-	Time  string
-	Stage string
-	Dev   string
-	What  string
-	Rule  string
-	Tone  string
+// way is a packet's part of the page.
+type way struct {
+	title, note, end *html.Node
+	hops             []*html.Node
+	wrong            bool
+	again            int
 }
 
 // maxPageWays bounds a page.
 const maxPageWays = 500
 
-var toneNames = map[tone]string{good: "good", bad: "bad", warning: "warning", change: "change"}
+// classes are the tones in page.css.
+var classes = map[tone]string{good: "good", bad: "bad", warning: "warning", change: "change", quiet: "quiet"}
 
 func (p *page) Start(s Start) error {
 	f := &s.Flow
-	p.data.Flow = Escape(fmt.Sprintf("%s %s → %s", f.Proto, headed(f.SrcRef, f.Src, 0), headed(f.DstRef, f.Dst, f.Dport)))
-	p.data.Where = Escape(fmt.Sprintf("on %s, kernel %s, %s", s.Node, s.Kernel, watched(s)))
-	p.data.Endpoints = Escape(standsFor(f))
+	p.flow = fmt.Sprintf("%s %s → %s", f.Proto, headed(f.SrcRef, f.Src, 0), headed(f.DstRef, f.Dst, f.Dport))
+	p.head = []*html.Node{element("h1", "", said(p.flow)), element("div", "quiet", said(fmt.Sprintf("on %s, kernel %s, %s", s.Node, s.Kernel, watched(s))))}
+	if text := standsFor(f); text != "" {
+		p.head = append(p.head, element("div", "quiet", said(text)))
+	}
 	for _, l := range blind(s.Points) {
-		p.data.Blind = append(p.data.Blind, Escape(l))
+		p.head = append(p.head, element("div", "warning", said(l)))
 	}
 	return nil
 }
@@ -93,72 +67,100 @@ func (p *page) Drop(Drop) error { return nil }
 
 func (p *page) Journey(j *journey.Journey) error {
 	key := shape(j)
-	if i, ok := p.seen[key]; ok {
-		p.data.Ways[i].Again++
+	switch {
+	case p.seen[key] != nil:
+		p.seen[key].again++
+		return nil
+	case len(p.ways) >= maxPageWays:
+		p.cut++
 		return nil
 	}
-	if len(p.data.Ways) >= maxPageWays {
-		p.data.Cut++
-		return nil
-	}
-	p.seen[key] = len(p.data.Ways)
 	mark, t, text := endOf(j)
-	w := pageWay{Title: Escape(titleOf(j, p.addresses)), Note: Escape(noteOf(j)), Tone: toneNames[t], End: Escape(mark + " " + text), Open: t == bad}
+	w := &way{title: element("b", "", said(titleOf(j, p.addresses))), note: element("span", "quiet", said(noteOf(j))), end: element("span", classes[t], said(mark+" "+text)), wrong: t == bad}
 	last := ""
 	for i := range j.Hops {
 		h := &j.Hops[i]
-		row := pageHop{Time: rowTime(h), Stage: string(h.Stage), Dev: Escape(h.Dev), What: Escape(h.What), Tone: toneNames[toneOfStage(h.Stage)]}
 		if place := placeOf(h); place != last {
-			row.Place, last = Escape(place), place
+			w.hops = append(w.hops, element("tr", "", spanning("th", "", 4, said(place))))
+			last = place
 		}
+		w.hops = append(w.hops, element("tr", "", element("td", "time", said(rowTime(h)+" ms")), element("td", "", said(string(h.Stage))), element("td", "", said(h.Dev)),
+			element("td", classes[toneOfStage(h.Stage)], said(h.What))))
 		if hasRule(h) {
-			row.Rule = Escape(RuleText(h.Rule))
+			w.hops = append(w.hops, element("tr", "", spanning("td", "", 3), element("td", "rule", said(RuleText(h.Rule)))))
 		}
-		w.Hops = append(w.Hops, row)
 	}
-	p.data.Ways = append(p.data.Ways, w)
+	p.seen[key] = w
+	p.ways = append(p.ways, w)
 	return nil
 }
 
 func (p *page) Verdict(v *verdict.Verdict) error {
-	d := &p.data
-	d.Tone, d.Word, d.Summary, d.Facts = toneNames[toneOf(v.Outcome)], Escape(strings.ToUpper(string(v.Outcome))), Escape(v.Summary), Escape(strings.Join(factsOf(v), " · "))
-	d.list("evidence", v.Evidence)
-	d.list("what to do", v.Fix)
-	var also []string
-	for _, a := range v.Also {
-		also = append(also, a.Summary)
+	outcome := strings.ToUpper(string(v.Outcome))
+	body := append(p.head, lined("section", "verdict "+classes[toneOf(v.Outcome)], judged(v, outcome)...))
+	open := !p.hasWrong()
+	for _, w := range p.ways {
+		body = append(body, w.details(w.wrong || open))
+		open = false
 	}
-	d.list("also", also)
-	if v.Probe != nil {
-		d.Probe = Escape(fmt.Sprintf("%s after %d ms", v.Probe.Result, v.Probe.MS))
+	if p.cut > 0 {
+		body = append(body, element("p", "warning", said(fmt.Sprintf("%d packets that went other ways are left out: -o json has all of them", p.cut))))
 	}
-	d.Lost = v.LostEvents
-	if len(d.Ways) > 0 && !p.hasOpen() {
-		d.Ways[0].Open = true
-	}
-	if err := pageTemplate.Execute(p.w, d); err != nil {
+	if err := html.Render(p.w, document(outcome+": "+p.flow, body)); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	return nil
 }
 
-func (p *page) hasOpen() bool {
-	for i := range p.data.Ways {
-		if p.data.Ways[i].Open {
+func (p *page) hasWrong() bool {
+	for _, w := range p.ways {
+		if w.wrong {
 			return true
 		}
 	}
 	return false
 }
 
-func (d *pageData) list(title string, lines []string) {
+// details is a way that can be opened; open says that it is.
+func (w *way) details(open bool) *html.Node {
+	summary := element("summary", "", w.title, said(" "), w.note, said(" "), w.end)
+	if w.again > 0 {
+		summary.AppendChild(said(" "))
+		summary.AppendChild(element("span", "quiet", said(fmt.Sprintf("and %d more like it", w.again))))
+	}
+	d := lined("details", "", summary, lined("table", "", w.hops...))
+	if open {
+		d.Attr = append(d.Attr, html.Attribute{Key: "open"})
+	}
+	return d
+}
+
+// judged is what the box of the verdict has.
+func judged(v *verdict.Verdict, outcome string) []*html.Node {
+	out := []*html.Node{element("strong", "", said(outcome+": "+v.Summary)), element("div", "quiet", said(strings.Join(factsOf(v), " · ")))}
+	var also []string
+	for _, a := range v.Also {
+		also = append(also, a.Summary)
+	}
+	out = append(out, listed("evidence", v.Evidence)...)
+	out = append(out, listed("what to do", v.Fix)...)
+	out = append(out, listed("also", also)...)
+	if v.Probe != nil {
+		out = append(out, element("div", "", said(fmt.Sprintf("probe: %s after %d ms", v.Probe.Result, v.Probe.MS))))
+	}
+	if v.LostEvents > 0 {
+		out = append(out, element("div", "warning", said(fmt.Sprintf("%d events were lost: hops may be missing", v.LostEvents))))
+	}
+	return out
+}
+
+func listed(title string, lines []string) []*html.Node {
 	if len(lines) == 0 {
-		return
+		return nil
 	}
-	l := pageList{Title: title}
-	for _, s := range lines {
-		l.Lines = append(l.Lines, Escape(s))
+	var items []*html.Node
+	for _, l := range lines {
+		items = append(items, element("li", "", said(l)))
 	}
-	d.Lists = append(d.Lists, l)
+	return []*html.Node{lined("div", "", element("h2", "", said(title)), lined("ul", "", items...))}
 }
