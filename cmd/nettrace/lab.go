@@ -139,12 +139,24 @@ func scopeFlags(l *lab.Lab) string {
 
 // labNeeds says what is missing before anything is built.
 func labNeeds(c lab.Case) error {
-	if os.Geteuid() != 0 {
-		return &exitError{code: exitPrivileges, err: errors.New("the lab makes network namespaces, which takes CAP_SYS_ADMIN and CAP_NET_ADMIN: run it as root")}
+	if err := labNeedsRoot(); err != nil {
+		return err
 	}
 	if m := lab.Missing(c); len(m) > 0 {
 		return fmt.Errorf("the lab needs %s: install %s (Debian: iptables, nftables, iproute2, ipvsadm, conntrack)", strings.Join(m, ", "), strings.Join(m, ", "))
 	}
+	return labNeedsKernel(c)
+}
+
+func labNeedsRoot() error {
+	if os.Geteuid() != 0 {
+		return &exitError{code: exitPrivileges, err: errors.New("the lab makes network namespaces, which takes CAP_SYS_ADMIN and CAP_NET_ADMIN: run it as root")}
+	}
+	return nil
+}
+
+// labNeedsKernel says what only another kernel has.
+func labNeedsKernel(c lab.Case) error {
 	if m := lab.MissingModules(c); len(m) > 0 {
 		return &exitError{code: exitPrivileges, err: fmt.Errorf("case %s needs the kernel module %s, which this kernel does not have: run it on another kernel", c.Name, strings.Join(m, ", "))}
 	}

@@ -50,6 +50,9 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 			if o.all && o.pcap != "" {
 				return errors.New("--pcap writes the packets of one case: name it instead of --all")
 			}
+			if o.all && o.record != "" {
+				return errors.New("--record writes the recording of one case: name it instead of --all")
+			}
 			if _, err := render.New(o.format, io.Discard, render.Options{}); err != nil {
 				return err
 			}
@@ -64,7 +67,7 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 		},
 	}
 	o.output.flags(c)
-	c.Flags().BoolVar(&o.all, "all", false, "every case, a line each")
+	c.Flags().BoolVar(&o.all, "all", false, "every case that this kernel can run, a line each")
 	c.Flags().BoolVar(&o.shuffle, "shuffle", false, "with --all: in random order")
 	c.Flags().BoolVar(&o.teach, "teach", false, "explain the case first")
 	c.Flags().StringVar(&o.backend, "backend", tracer.BackendAuto, "how to attach to kernel functions: "+strings.Join(tracer.Backends(), ", "))
@@ -94,8 +97,11 @@ func runOne(ctx context.Context, s streams, o labRunOptions, c lab.Case) error {
 	return nil
 }
 
-// runAll runs every case and prints a line for each.
+// runAll runs every case and prints a line for each. A case that this kernel cannot run is skipped, with the reason.
 func runAll(ctx context.Context, s streams, o labRunOptions) error {
+	if err := labNeedsRoot(); err != nil {
+		return err
+	}
 	all, err := lab.Cases()
 	if err != nil {
 		return err
@@ -103,28 +109,66 @@ func runAll(ctx context.Context, s streams, o labRunOptions) error {
 	if o.shuffle {
 		mathrand.Shuffle(len(all), func(i, k int) { all[i], all[k] = all[k], all[i] })
 	}
-	failed := 0
-	for i, c := range all {
+	t := tally{out: s.out, of: len(all)}
+	for _, c := range all {
+		if err := labNeedsKernel(c); err != nil {
+			t.skip(c.Name, err)
+			continue
+		}
 		begin := time.Now()
 		wrong, err := runCase(ctx, streams{s.in, io.Discard, io.Discard}, o, c)
 		if ctx.Err() != nil {
 			return &exitError{code: exitInterrupted}
 		}
-		mark := "ok  "
-		switch {
-		case err != nil:
-			mark, wrong = "FAIL", []string{err.Error()}
-			failed++
-		case len(wrong) > 0:
-			mark = "FAIL"
-			failed++
+		if err != nil {
+			wrong = []string{err.Error()}
 		}
-		fmt.Fprintf(s.out, "%s %2d/%d %-28s %5.1f s  %s\n", mark, i+1, len(all), c.Name, time.Since(begin).Seconds(), render.Escape(strings.Join(wrong, "; ")))
+		t.ran(c.Name, time.Since(begin), wrong)
 	}
-	if failed > 0 {
-		return &exitError{code: exitVerdict, err: fmt.Errorf("%d of %d cases did not get the expected verdict", failed, len(all))}
+	return t.end()
+}
+
+// tally prints a line for each case of a run and counts them.
+type tally struct {
+	out                     io.Writer
+	of, ok, failed, skipped int
+}
+
+func (t *tally) line(mark, name, rest string) {
+	fmt.Fprintf(t.out, "%-4s %3d/%d %-32s %s\n", mark, t.ok+t.failed+t.skipped, t.of, name, rest)
+}
+
+// ran counts a case; wrong is what was not as expected.
+func (t *tally) ran(name string, took time.Duration, wrong []string) {
+	mark := "ok"
+	if len(wrong) > 0 {
+		mark = "FAIL"
+		t.failed++
+	} else {
+		t.ok++
 	}
-	fmt.Fprintf(s.out, "all %d cases got the expected verdict\n", len(all))
+	t.line(mark, name, strings.TrimRight(fmt.Sprintf("%5.1f s  %s", took.Seconds(), render.Escape(strings.Join(wrong, "; "))), " "))
+}
+
+func (t *tally) skip(name string, why error) {
+	t.skipped++
+	t.line("skip", name, render.Escape(why.Error()))
+}
+
+// end says how the run went; an error when a case that ran got another verdict, or when none ran.
+func (t *tally) end() error {
+	ran := t.ok + t.failed
+	if ran == 0 {
+		return &exitError{code: exitPrivileges, err: errors.New("this kernel can run none of the cases: each says why")}
+	}
+	var skipped string
+	if t.skipped > 0 {
+		skipped = fmt.Sprintf("; %d cannot run on this kernel, each says why", t.skipped)
+	}
+	if t.failed > 0 {
+		return &exitError{code: exitVerdict, err: fmt.Errorf("%d of %d cases did not get the expected verdict%s", t.failed, ran, skipped)}
+	}
+	fmt.Fprintf(t.out, "all %d cases got the expected verdict%s\n", ran, skipped)
 	return nil
 }
 
