@@ -35,15 +35,26 @@ func openCapture(o *flowOptions) (*capture, error) {
 	if o.pcap == "" {
 		return nil, nil
 	}
-	if o.pcap == o.record {
-		return nil, errors.New("--pcap and --record name the same file: give each its own")
-	}
 	_, absent := os.Stat(o.pcap)
 	f, err := os.OpenFile(o.pcap, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create the capture file: %w", err)
 	}
-	return &capture{file: f, created: absent != nil, clsact: o.clsact, ring: o.ringBytes}, nil
+	c := &capture{file: f, created: absent != nil, clsact: o.clsact, ring: o.ringBytes}
+	if isFile(f, o.record) {
+		return nil, errors.Join(errors.New("--pcap and --record name the same file: give each its own"), c.finish())
+	}
+	return c, nil
+}
+
+// isFile reports whether a path, "" for none, leads to an open file.
+func isFile(f *os.File, path string) bool {
+	if path == "" {
+		return false
+	}
+	a, err := f.Stat()
+	b, berr := os.Stat(path)
+	return err == nil && berr == nil && os.SameFile(a, b)
 }
 
 // start attaches beside a running trace.

@@ -62,6 +62,7 @@ func TestCaptureMistakes(t *testing.T) {
 	}{
 		{"a directory that is not there", "create the capture file", []string{"flow", "127.0.0.1", "127.0.0.2:9", "--pcap", filepath.Join(dir, "gone", "x")}},
 		{"the recording's file", "give each its own", []string{"flow", "127.0.0.1", "127.0.0.2:9", "--pcap", filepath.Join(dir, "x"), "--record", filepath.Join(dir, "x")}},
+		{"the recording's file by another path", "give each its own", []string{"flow", "127.0.0.1", "127.0.0.2:9", "--pcap", filepath.Join(dir, "x"), "--record", dir + "/./x"}},
 		{"all cases", "name it instead of --all", []string{"lab", "run", "--all", "--pcap", filepath.Join(dir, "x")}},
 		{"all cases, recorded", "name it instead of --all", []string{"lab", "run", "--all", "--record", filepath.Join(dir, "x")}},
 	} {

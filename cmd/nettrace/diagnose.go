@@ -63,11 +63,9 @@ Exit codes: 0 delivered, whatever warnings there are (with --no-probe: every che
 
   # without an API server
   nettrace diagnose shop/client web.shop.svc.cluster.local:80 --cluster cluster.yaml`,
-		Args: cobra.ExactArgs(2),
+		Args:    cobra.ExactArgs(2),
+		PreRunE: func(_ *cobra.Command, args []string) error { return o.check(args) },
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := o.check(args); err != nil {
-				return err
-			}
 			return runDiagnose(c.Context(), s, o, args[0], args[1])
 		},
 	}
@@ -162,6 +160,9 @@ func (d *diagnosing) trace(ctx context.Context) (v *verdict.Verdict, why string,
 		return nil, "--no-probe was given", nil
 	}
 	if err := d.p.canProbe(); err != nil {
+		if d.o.record != "" {
+			d.say.warn("no recording is written: there is no probe to trace")
+		}
 		return nil, strings.ReplaceAll(err.Error(), ", or leave --probe out", ""), nil
 	}
 	d.say.now(fmt.Sprintf("sending a probe and following it, for up to %v", d.o.timeout))
@@ -197,10 +198,13 @@ func (d *diagnosing) end(ctx context.Context, v *verdict.Verdict, why string, te
 	case ctx.Err() != nil && code == exitUnseen:
 		code = exitInterrupted
 	}
-	if code == exitOK && terr == nil {
+	switch {
+	case terr != nil:
+		return &exitError{code: failing(code), err: terr}
+	case code == exitOK:
 		return nil
 	}
-	return &exitError{code: code, err: terr}
+	return &exitError{code: code}
 }
 
 // begin writes the first record and the checks, once.

@@ -24,6 +24,7 @@ import (
 type doctorReport struct {
 	Kind   string `json:"kind"`
 	Schema string `json:"schema"`
+	Node   string `json:"node"`
 	tracer.Preflight
 	Rulesets []string `json:"rulesets"` // in this namespace: iptables-legacy, iptables-nft, nftables, ipvs
 	Advice   []string `json:"advice"`
@@ -81,7 +82,7 @@ func runDoctor(ctx context.Context, s streams, o doctorOptions) error {
 		fmt.Fprintln(s.out, strings.Join(lines, "\n"))
 		return nil
 	}
-	r := doctorReport{Kind: "doctor", Schema: render.Schema, Preflight: tracer.Check(o.backend), Rulesets: rulesetsInUse(ctx)}
+	r := doctorReport{Kind: "doctor", Schema: render.Schema, Node: hostname(), Preflight: tracer.Check(o.backend), Rulesets: rulesetsInUse(ctx)}
 	r.Advice = r.Preflight.Advice()
 	if o.format == "json" {
 		if err := json.NewEncoder(s.out).Encode(r); err != nil {

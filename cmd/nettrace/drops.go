@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/nettrace-io/nettrace/internal/netns"
 	"github.com/nettrace-io/nettrace/pkg/drops"
+	"github.com/nettrace-io/nettrace/pkg/netstate"
 	"github.com/nettrace-io/nettrace/pkg/render"
 	"github.com/nettrace-io/nettrace/pkg/verdict/reasons"
 )
@@ -75,7 +77,7 @@ Drops that are no fault (a socket's leftovers, segments that came twice, pings' 
 	f.StringVar(&o.pod, "pod", "", "only drops in the pod [NAMESPACE/]NAME, and of packets from or to it")
 	f.StringVarP(&o.namespace, "namespace", "n", "", "only pods of this namespace; with --pod: its namespace")
 	f.StringArrayVar(&o.netns, "netns", nil, "only drops in this network namespace: a name in /run/netns, a path or pid:N (repeatable)")
-	f.StringArrayVar(&o.scope, "scope", nil, "[NODE=]HOSTNETNS[+NETNS…]: only drops in these namespaces, which are a node (repeatable; default everything is this node)")
+	f.StringArrayVar(&o.scope, "scope", nil, "[NODE=]HOSTNETNS[+NETNS…]: only drops in these namespaces, which are a node (repeatable; default everything is this node); with --netns: those of them")
 	f.StringVar(&o.proto, "proto", "", "only tcp, udp, icmp or sctp, as the outermost header says")
 	f.StringSliceVar(&o.address, "address", nil, "only packets from or to this address or network, also inside a tunnel")
 	f.Uint16Var(&o.port, "port", 0, "only packets from or to this port, also inside a tunnel")
@@ -204,6 +206,25 @@ func (f *dropFilter) addSpace(path string) error {
 	return nil
 }
 
+// narrow leaves of the namespaces that were named only those of the scope; all of the scope when none was named.
+func (f *dropFilter) narrow(scope []netstate.Ref) error {
+	var all dropFilter
+	for _, r := range scope {
+		if err := all.addSpace(r.Path); err != nil {
+			return fmt.Errorf("--scope: %w", err)
+		}
+	}
+	if f.spaces == nil {
+		f.spaces = all.spaces
+		return nil
+	}
+	maps.DeleteFunc(f.spaces, func(ino uint32, _ bool) bool { return !all.spaces[ino] })
+	if len(f.spaces) == 0 {
+		return errors.New("none of the namespaces of --netns is one of --scope: leave one of them out")
+	}
+	return nil
+}
+
 // display chooses how drops are shown, and on what.
 func (o *dropsOptions) display(s streams) (dropDisplay, error) {
 	f, isFile := s.out.(*os.File)
@@ -243,10 +264,8 @@ func runDrops(ctx context.Context, s streams, o *dropsOptions, f *dropFilter) (e
 		return err
 	}
 	if len(o.scope) > 0 {
-		for _, r := range names.refs {
-			if err := f.addSpace(r.Path); err != nil {
-				return fmt.Errorf("--scope: %w", err)
-			}
+		if err := f.narrow(names.refs); err != nil {
+			return err
 		}
 	}
 	each := uint32(max(o.rate/5, 1)) // so that one kind leaves room for others

@@ -72,7 +72,7 @@ func openDropNames(ctx context.Context, o *dropsOptions, warn func(string)) (*dr
 		return nil, errors.New("--pod and --namespace need names: give --cluster or --kubeconfig, or use --netns")
 	}
 	if pods, _, hostOnly := d.podsWanted(); hostOnly {
-		return nil, fmt.Errorf("%s shares its node's network, where drops are nobody's alone: use --netns host", o.pod)
+		return nil, fmt.Errorf("%s shares its node's network, where drops are nobody's alone: use --netns pid:1", o.pod)
 	} else if pods == 0 {
 		return nil, fmt.Errorf("there is no pod %s on this cluster that has an address; 'kubectl get pods -A' lists them", strings.Trim(d.pod, "/"))
 	}

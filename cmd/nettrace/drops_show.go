@@ -53,6 +53,7 @@ type dropStart struct {
 // dropSum is the last record.
 type dropSum struct {
 	Kind     string            `json:"kind"`
+	Node     string            `json:"node"`
 	Seconds  float64           `json:"seconds"`
 	Counted  uint64            `json:"counted"`
 	Shown    uint64            `json:"shown"`
@@ -103,7 +104,7 @@ func (d *dropLines) tick(w *dropWatch) error {
 func (d *dropLines) finish(w *dropWatch) error {
 	rows := w.why.Rows(byWhy)
 	if d.json {
-		s := dropSum{Kind: "drops", Seconds: time.Since(w.begin).Seconds(), Counted: w.totals.counted, Shown: w.totals.shown, NotShown: w.totals.notShown(), Hidden: w.totals.hidden,
+		s := dropSum{Kind: "drops", Node: w.names.node, Seconds: time.Since(w.begin).Seconds(), Counted: w.totals.counted, Shown: w.totals.shown, NotShown: w.totals.notShown(), Hidden: w.totals.hidden,
 			Missing: w.lost.Uncounted + w.lost.Unparsed, Reasons: []dropSumRow{}, Noise: w.quiet}
 		for _, r := range rows {
 			s.Reasons = append(s.Reasons, dropSumRow{r.Group.reason, r.Group.location, r.Packets})

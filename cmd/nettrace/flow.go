@@ -292,6 +292,14 @@ func (p *plan) introduce(src *live, o *flowOptions, tr *tracer.Tracer) error {
 	return src.note(noteBefore, p.before)
 }
 
+// failing is the exit code of a run that has an error beside its verdict, a recording that could not be written perhaps.
+func failing(code int) int {
+	if code == exitOK {
+		return exitUsage
+	}
+	return code
+}
+
 // conclude turns a verdict into the exit code.
 func conclude(ctx context.Context, v *verdict.Verdict, err error) error {
 	if err != nil && v == nil {
@@ -305,7 +313,7 @@ func conclude(ctx context.Context, v *verdict.Verdict, err error) error {
 		code = exitInterrupted
 	}
 	if err != nil {
-		return &exitError{code: code, err: err}
+		return &exitError{code: failing(code), err: err}
 	}
 	if code == exitOK {
 		return nil

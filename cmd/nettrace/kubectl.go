@@ -96,7 +96,7 @@ func (k *kubeClient) names() (*names, error) {
 const pluginLong = `kubectl nettrace starts nettrace as a debug pod on the nodes that a flow crosses, gives it the names that it needs, and shows what it sees as one
 story. The pods need no rights in the cluster; they are deleted at the end, after errors and Ctrl-C too, and end by themselves when nobody is
 attached any more. You need: create, get, list, watch and delete pods, create pods/attach and get pods/log in one namespace that admits
-privileged pods (--pod-namespace), and get and list pods, services, nodes, endpointslices and networkpolicies.`
+privileged pods (--pod-namespace), and get and list pods, services, nodes, namespaces, endpointslices and networkpolicies.`
 
 // newPlugin is the program as 'kubectl nettrace'.
 func newPlugin(s streams) *cobra.Command {
@@ -116,6 +116,9 @@ func newPlugin(s streams) *cobra.Command {
 		if p, ok := podCommands[c.Name()]; ok {
 			one := newPodCommand(s, k, c, p)
 			k.flags(one)
+			if c.Flag("namespace") != nil && !p.ends {
+				one.PersistentFlags().Lookup("namespace").Usage = "only drops of this namespace's pods; the debug pods are there too, unless --pod-namespace is given"
+			}
 			root.AddCommand(one)
 		}
 		switch c.Name() {
@@ -127,7 +130,9 @@ func newPlugin(s streams) *cobra.Command {
 	}
 	cleanup := newCleanup(s, k)
 	k.flags(cleanup)
+	sayHow(cleanup)
 	root.AddCommand(cleanup, newPodGuard(s))
+	group(root)
 	return root
 }
 

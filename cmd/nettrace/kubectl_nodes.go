@@ -40,6 +40,9 @@ func (n *names) planFlow(ctx context.Context, src, dst, proto string, forced []s
 	}
 	p := &nodePlan{nodes: forced}
 	if len(forced) == 0 {
+		if src == "host" || hasOwnForm(src) || strings.HasPrefix(src, "host:") {
+			return nil, fmt.Errorf("on which node is %s? use --node NAME", src)
+		}
 		p.nodes = slices.Clone(srcNodes)
 		left := 0
 		for _, d := range dstNodes {

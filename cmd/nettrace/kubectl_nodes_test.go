@@ -64,21 +64,22 @@ func TestPodCommandLines(t *testing.T) {
 	}
 }
 
-// The pods' deadline is a minute beyond what the command takes.
+// The pods' deadline is a minute beyond what starting and the command may take.
 func TestPodDeadlines(t *testing.T) {
 	c := newCluster(t, nil)
 	for _, tc := range []struct {
 		args string
 		want int64
 	}{
-		{"flow any 10.244.2.20:8080", 70},
-		{"flow any 10.244.2.20:8080 --timeout 0", 3600},
-		{"flow shop/client 10.244.1.20:8080 --probe --count 3 --timeout 20s", 120},
-		{"flow shop/client 10.244.1.20:8080 --mtu --timeout 10s", 160},
+		{"flow any 10.244.2.20:8080", 160},
+		{"flow any 10.244.2.20:8080 --timeout 0", 3690},
+		{"flow shop/client 10.244.1.20:8080 --probe --count 3 --timeout 20s", 210},
+		{"flow shop/client 10.244.1.20:8080 --mtu --timeout 10s", 250},
 		{"flow any 10.244.2.20:8080 --deadline 90s", 90},
-		{"drops --node node1", 3600},
-		{"drops --node node1 --duration 30s", 90},
-		{"doctor --node node1", 60},
+		{"drops --node node1", 3660},
+		{"drops --node node1 --duration 30s", 150},
+		{"doctor --node node1", 120},
+		{"doctor --node node1 --start-timeout 5m", 360},
 	} {
 		var got int64
 		c.Admit(func(p *corev1.Pod) *metav1.Status {

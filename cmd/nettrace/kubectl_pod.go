@@ -19,6 +19,7 @@ type podCommand struct {
 	ends    bool // its arguments are the ends of a flow, which say on which nodes to run it
 	story   bool // several nodes tell one story; otherwise each node's output is shown as it is
 	objects bool // it takes Kubernetes objects
+	formats []string // of the output, where not all of the node's command make sense
 	long    string
 	example string
 }
@@ -39,7 +40,7 @@ sent when all of them watch, and what they see is told as one story with one ver
 	"diagnose": {ends: true, objects: true,
 		long:    `Find out why SRC cannot reach DST, layer by layer, on SRC's node: static checks bottom-up, then a traced probe. A debug pod is started there.`,
 		example: `  kubectl nettrace diagnose shop/client svc/shop/web:http`},
-	"drops": {objects: true,
+	"drops": {objects: true, formats: []string{"auto", "text", "json"},
 		long: `Every drop of the chosen nodes, live. A debug pod is started on each of them; a line is shown for each drop.`,
 		example: `  kubectl nettrace drops --node worker-1
   kubectl nettrace drops --node worker-1 --node worker-2 --duration 30s -o json
@@ -89,7 +90,7 @@ func (o *podOptions) flags(c *cobra.Command, p podCommand) {
 		f.BoolVar(&o.all, "all-nodes", false, "run on all nodes that are ready")
 	}
 	f.BoolVar(&o.keep, "keep", false, "leave the pods there when the run is over, for a look at them")
-	f.DurationVar(&o.deadline, "deadline", 0, "after this time the cluster ends the pods, whatever becomes of this program (default: a minute longer than the command takes; 1h for one without an end)")
+	f.DurationVar(&o.deadline, "deadline", 0, "after this time the cluster ends the pods, whatever becomes of this program (default: a minute longer than starting and the command may take; an hour for a command without an end)")
 	f.DurationVar(&o.start, "start-timeout", time.Minute, "how long to wait for the pods to start")
 }
 
@@ -98,6 +99,8 @@ func (o *podOptions) check(p podCommand) error {
 	switch {
 	case !p.ends && len(o.nodes) == 0 && !o.all:
 		return fmt.Errorf("on which node? use --node NAME (repeatable) or --all-nodes; 'kubectl get nodes' lists them")
+	case p.ends && !p.story && len(o.nodes) > 1:
+		return fmt.Errorf("this command looks at one node, the sender's: name one with --node")
 	case o.all && len(o.nodes) > 0:
 		return fmt.Errorf("--all-nodes and --node exclude one another")
 	case o.deadline < 0 || o.deadline > 24*time.Hour:
@@ -125,6 +128,12 @@ func newPodCommand(s streams, k *kubeOptions, node *cobra.Command, p podCommand)
 				return err
 			}
 			out.format = c.Flag("output").Value.String()
+			if f := c.Flag("addresses"); f != nil {
+				out.addresses = f.Value.String() == "true"
+			}
+			if len(p.formats) > 0 && !slices.Contains(p.formats, out.format) {
+				return fmt.Errorf("-o %.64s: through pods there are %s", out.format, strings.Join(p.formats, ", "))
+			}
 			if p.story {
 				if _, err := out.renderer(s); err != nil {
 					return err
@@ -144,7 +153,9 @@ func newPodCommand(s streams, k *kubeOptions, node *cobra.Command, p podCommand)
 		}
 	})
 	c.Flags().AddFlag(node.Flag("output"))
-	if complete, ok := node.GetFlagCompletionFunc("output"); ok {
+	if len(p.formats) > 0 {
+		_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(p.formats, cobra.ShellCompDirectiveNoFileComp))
+	} else if complete, ok := node.GetFlagCompletionFunc("output"); ok {
 		_ = c.RegisterFlagCompletionFunc("output", complete)
 	}
 	c.Flags().BoolVar(&out.noColor, "no-color", false, "no colours (also when NO_COLOR is set or the output is no terminal)")
@@ -208,8 +219,9 @@ func changed(c *cobra.Command, visit func(*pflag.Flag)) {
 	})
 }
 
-// lifetime is the pods' deadline: a minute longer than the command takes.
-func (o *podOptions) lifetime(c *cobra.Command) time.Duration {
+// lifetime is the pods' deadline: a minute longer than starting and the command may take. The kubelet counts from when it accepts the pod, so the
+// image's pull is in it, and where a node waits for others to watch, their start too.
+func (o *podOptions) lifetime(c *cobra.Command, p podCommand) time.Duration {
 	if o.deadline > 0 {
 		return o.deadline
 	}
@@ -229,7 +241,11 @@ func (o *podOptions) lifetime(c *cobra.Command) time.Duration {
 		n, _ := time.ParseDuration(f.Value.String() + "ns")
 		takes *= max(1, n)
 	}
-	return min(takes, 24*time.Hour) + time.Minute
+	starts := o.start
+	if p.story {
+		starts += begunWithin
+	}
+	return min(takes, 24*time.Hour) + time.Minute + starts
 }
 
 // given reports whether one of some flags was given.

@@ -98,7 +98,7 @@ func runPods(c *cobra.Command, s streams, o *podOptions, out *output, p podComma
 	for i, node := range plan.nodes {
 		r.nodes = append(r.nodes, &podNode{name: node, args: podArgs(c, p, args, k.namespace, i == 0 || !p.story), input: input, begun: make(chan struct{})})
 	}
-	return r.run(ctx, newPodOutput(s, out, p, r), o.lifetime(c))
+	return r.run(ctx, newPodOutput(s, out, p, r), o.lifetime(c, p))
 }
 
 // closed adds what could not be deleted to how a run ended.

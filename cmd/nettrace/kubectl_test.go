@@ -119,7 +119,7 @@ func TestPluginOnOneNode(t *testing.T) {
 	made := 0
 	c.Admit(func(p *corev1.Pod) *metav1.Status {
 		made++
-		if want := int64(8 + 60); *p.Spec.ActiveDeadlineSeconds != want || p.Spec.NodeName != "node1" || p.Spec.Containers[0].Image != "registry.example/nettrace:test" {
+		if want := int64(8 + 60 + 60 + 30); *p.Spec.ActiveDeadlineSeconds != want || p.Spec.NodeName != "node1" || p.Spec.Containers[0].Image != "registry.example/nettrace:test" {
 			t.Errorf("pod on %s with deadline %d and image %s", p.Spec.NodeName, *p.Spec.ActiveDeadlineSeconds, p.Spec.Containers[0].Image)
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -34,6 +35,7 @@ writes. Each case is a failure that really happens in clusters, with the verdict
   nettrace lab exec client -- curl -m 3 10.96.0.81
   nettrace lab down`,
 	}
+	group(c)
 	c.AddCommand(newLabList(s), newLabUp(s), newLabDown(s), newLabExec(s), newLabRun(s), newLabServe())
 	return c
 }
@@ -249,6 +251,12 @@ func newLabExec(s streams) *cobra.Command {
 			return lab.ShortNames(), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := labNeedsRoot(); err != nil {
+				return err
+			}
+			if !slices.Contains(lab.ShortNames(), args[0]) {
+				return fmt.Errorf("the lab has no namespace %.64q: it has %s", args[0], strings.Join(lab.ShortNames(), ", "))
+			}
 			l, err := lab.Attach(prefix)
 			if err != nil {
 				return err

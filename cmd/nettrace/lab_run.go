@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,13 +48,7 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 			if o.all == (len(args) == 1) {
 				return errors.New("name one case, or use --all; 'nettrace lab list' names them")
 			}
-			if o.all && o.pcap != "" {
-				return errors.New("--pcap writes the packets of one case: name it instead of --all")
-			}
-			if o.all && o.record != "" {
-				return errors.New("--record writes the recording of one case: name it instead of --all")
-			}
-			if _, err := render.New(o.format, io.Discard, render.Options{}); err != nil {
+			if err := o.check(c); err != nil {
 				return err
 			}
 			if o.all {
@@ -76,6 +71,24 @@ the case expects, and remove the lab. Exit code 0 only if it matches. CASE is a 
 	c.Flags().StringVar(&o.pcap, "pcap", "", "also capture the probe's packets at every device they cross, as pcapng")
 	c.Flags().StringVar(&o.record, "record", "", "also write a recording of the traced probe")
 	return c
+}
+
+// check finds mistakes in flags before any work.
+func (o *labRunOptions) check(c *cobra.Command) error {
+	switch {
+	case o.all && o.pcap != "":
+		return errors.New("--pcap writes the packets of one case: name it instead of --all")
+	case o.all && o.record != "":
+		return errors.New("--record writes the recording of one case: name it instead of --all")
+	case o.all && given(c, "output", "teach", "addresses"):
+		return errors.New("--all prints a line for each case: name one case for its story, -o, --teach and --addresses")
+	case o.shuffle && !o.all:
+		return errors.New("--shuffle is for --all: one case has no order")
+	case !slices.Contains(tracer.Backends(), o.backend):
+		return fmt.Errorf("--backend %.64s: use one of %s", o.backend, strings.Join(tracer.Backends(), ", "))
+	}
+	_, err := render.New(o.format, io.Discard, render.Options{})
+	return err
 }
 
 // runOne runs a case with its story on stdout.

@@ -47,7 +47,8 @@ type live struct {
 	end      time.Time // zero: none
 	hush     time.Time // when to say that nothing was seen; zero: said
 	progress progress
-	probed   chan *probe.Result
+	probed   chan sent
+	unsent   error // why no probe could be sent at all
 	probing  bool
 	settle   time.Time // after the probe: how long to wait for the last packets
 	closing  int
@@ -110,6 +111,9 @@ func (l *live) Next() (tracer.Frame, error) {
 			if l.over(now) {
 				l.closing = 1
 			}
+			if l.unsent != nil {
+				return tracer.Frame{}, l.unsent
+			}
 			return l.ticked()
 		}
 		ok, err := l.tr.Read(l.tick, &l.record)
@@ -137,18 +141,27 @@ func (l *live) begin() {
 		l.hush = now.Add(silentFor)
 		return
 	}
-	l.probing, l.probed = true, make(chan *probe.Result, 1)
+	l.probing, l.probed = true, make(chan sent, 1)
 	go func() { l.probed <- l.send() }()
 }
 
+// sent is what came of the probes.
+type sent struct {
+	result *probe.Result // nil: none was sent
+	err    error         // why not
+}
+
 // send makes the probes one after the other; the last result that is no success is the one that is judged.
-func (l *live) send() *probe.Result {
+func (l *live) send() sent {
 	var worst *probe.Result
 	for range max(l.opt.count, 1) {
 		r, err := probe.Send(l.ctx, *l.opt.probe)
+		if err != nil && (worst == nil || l.ctx.Err() != nil) {
+			return sent{worst, err}
+		}
 		if err != nil {
-			l.opt.warn(err.Error())
-			return nil
+			l.opt.warn(err.Error() + "; those before are judged")
+			break
 		}
 		if worst == nil || r.Result != probe.Connected {
 			worst = r
@@ -163,7 +176,7 @@ func (l *live) send() *probe.Result {
 			l.opt.warn(err.Error())
 		}
 	}
-	return worst
+	return sent{result: worst}
 }
 
 func (l *live) ticked() (tracer.Frame, error) {
@@ -197,8 +210,10 @@ func (l *live) over(now time.Time) bool {
 		case r := <-l.probed:
 			l.probing = false
 			l.settle = now.Add(settleTime)
-			if r != nil {
-				_ = l.note(noteProbe, r)
+			if r.result != nil {
+				_ = l.note(noteProbe, r.result)
+			} else if l.ctx.Err() == nil {
+				l.unsent = r.err
 			}
 		default:
 		}

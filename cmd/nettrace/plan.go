@@ -77,18 +77,20 @@ func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn
 		}
 	}
 	p.before.Complete(ctx, refs, p.mayCross)
-	if p.proto == "icmp" && p.dst.port != 0 {
+	switch sport := cmp.Or(o.sport, p.src.port); {
+	case p.proto == "icmp" && p.dst.port != 0:
 		return nil, fmt.Errorf("icmp has no ports: write %s without :%d", p.dst.addrs[0], p.dst.port)
+	case p.proto == "icmp" && sport != 0:
+		return nil, fmt.Errorf("icmp has no ports: leave the sender's port %d out", sport)
+	case p.src.port != 0 && sport != p.src.port:
+		return nil, fmt.Errorf("SRC names port %d and --sport %d: give the sender's port once", p.src.port, sport)
 	}
 	if o.probe {
 		if err := p.canProbe(); err != nil {
 			return nil, err
 		}
 	}
-	p.filter = tracer.Filter{Proto: protos[p.proto], AnySrc: p.src.any, Src: p.src.addrs, Dst: p.dst.addrs, Sport: o.sport, Dport: p.dst.port, VXLANPorts: vxlanPorts(p.before), Outer: outerFamilies(p.before)}
-	if p.src.port != 0 {
-		p.filter.Sport = p.src.port
-	}
+	p.filter = tracer.Filter{Proto: protos[p.proto], AnySrc: p.src.any, Src: p.src.addrs, Dst: p.dst.addrs, Sport: cmp.Or(o.sport, p.src.port), Dport: p.dst.port, VXLANPorts: vxlanPorts(p.before), Outer: outerFamilies(p.before)}
 	if o.translated {
 		p.translate(warn)
 	}
@@ -121,6 +123,10 @@ func (p *plan) canProbe() error {
 	switch {
 	case p.src.any:
 		return errors.New("a probe needs a sender: name SRC instead of 'any'")
+	case p.proto == "sctp":
+		return errors.New("no sctp probe can be sent: make the traffic yourself, or leave --probe out")
+	case p.proto == "icmp" && len(tracer.Lacking("CAP_NET_RAW")) > 0:
+		return &tracer.PrivilegeError{Missing: []string{"CAP_NET_RAW"}}
 	case p.dst.port == 0 && p.proto != "icmp":
 		return fmt.Errorf("a %s probe needs a port: write DST:PORT", p.proto)
 	case p.src.netns == "" && p.src.node != "" && !slices.Contains(nodesOf(p.refs), p.src.node):

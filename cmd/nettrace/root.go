@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -20,6 +22,39 @@ func furnish(root *cobra.Command, s streams) {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; '%s --help' lists the flags", err, c.CommandPath())
 	})
+}
+
+// group is for a command that only has others: help without an argument, and one sentence for what it does not have.
+func group(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		next := fmt.Sprintf("'%s --help' lists the commands", c.CommandPath())
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			next = "did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return errors.New(fmt.Sprintf("there is no '%s %.64s'; ", c.CommandPath(), args[0]) + next)
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+}
+
+// sayHow adds to what a command, and those below it, say of wrong arguments where the right ones are shown.
+func sayHow(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		sayHow(sub)
+	}
+	check := c.Args
+	if check == nil || c.HasSubCommands() {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return fmt.Errorf("%w; '%s --help' shows how", err, c.CommandPath())
+		}
+		return nil
+	}
 }
 
 func newRoot(s streams) *cobra.Command {
@@ -43,5 +78,7 @@ each packet's way hop by hop and ends with a verdict: which of the five layers f
 	stdinFlag(root)
 	root.AddCommand(newDiagnose(s), newFlow(s), newDrops(s), newExplain(s), newRules(s), newDoctor(s), newReplay(s), newMerge(s), newLab(s))
 	root.AddCommand(newGuards(s)...)
+	group(root)
+	sayHow(root)
 	return root
 }

@@ -199,7 +199,7 @@ func (d *dryRun) tell(out render.RulesRenderer, r *ruleset.DryRun) (string, erro
 	p := d.plan
 	l := &labeller{index: p.names.index, unknown: map[netip.Addr]bool{}}
 	l.see(p.before)
-	flow := verdict.Flow{Proto: p.proto, Src: p.src.addrs[0].String(), Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: d.o.sport,
+	flow := verdict.Flow{Proto: p.proto, Src: p.src.addrs[0].String(), Dst: p.dst.addrs[0].String(), Dport: p.dst.port, Sport: p.filter.Sport,
 		SrcRef: p.refOf(p.src), DstRef: p.refOf(p.dst), Endpoints: p.dst.endpoints}
 	err := out.Start(render.RulesStart{Kind: "start", Schema: render.Schema, Node: p.node, DryRun: true, Flow: flow, Rules: d.sources(), Assume: d.assumed})
 	for i := range r.Steps {

@@ -15,6 +15,9 @@ const maxNodeSources = 1024
 // translate makes the filter that of a node which the flow reaches when another node's kube-proxy has translated it: to an endpoint of the
 // Service, and, where that node masquerades, from one of its own addresses. warn says what this makes less exact.
 func (p *plan) translate(warn func(string)) {
+	if p.names.index == nil {
+		warn("nobody can be asked what " + p.dst.text + " is translated to, and to which addresses nodes masquerade: packets are followed as they were sent")
+	}
 	if ends, ports := endpointsOf(p.dst); len(ends) > 0 {
 		p.filter.Dst, p.filter.Dport = ends, ports[0]
 		if len(ports) > 1 {

@@ -45,9 +45,9 @@ func (e *NotFoundError) Error() string {
 	what := map[string]string{"pod": "pod", "svc": "Service", "deploy": "pod of Deployment", "sts": "pod of StatefulSet", "ds": "pod of DaemonSet", "node": "node", "addr": "pod with address", "any": "pod or Service"}[e.Name.Kind]
 	s := fmt.Sprintf("no %s %s", what, e.Name.plain())
 	if len(e.Near) > 0 {
-		s += "; did you mean " + strings.Join(e.Near, ", ") + "?"
+		return s + "; did you mean " + strings.Join(e.Near, ", ") + "?"
 	}
-	return s
+	return s + " is known: look at its name and namespace"
 }
 
 func (n *Name) plain() string {
