@@ -15,7 +15,6 @@
 #define MAP_PERCPU_HASH 5 /* BPF_MAP_TYPE_PERCPU_HASH, likewise */
 #define MAP_LPM_TRIE 11	  /* BPF_MAP_TYPE_LPM_TRIE, likewise */
 
-#define NETNS_FIRST 0xF0000000 /* PROC_DYNAMIC_FIRST in fs/proc/generic.c: inode numbers of namespaces begin here */
 #define TCP_RST 4
 
 enum drop_filter {

@@ -86,10 +86,16 @@ static __always_inline bool maybe_v6(const struct ip6hdr *h)
 	return bit(addr_bits, addr_hash(h->saddr)) || bit(addr_bits, addr_hash(h->daddr));
 }
 
+/* Whether an IPv6 packet with this next header may hold another packet: tunnels, ICMP errors, and what extension headers hide. */
+static __always_inline bool may_hold_v6(u8 next)
+{
+	return next == IPPROTO_ICMPV6 || next == IPPROTO_UDP || is_ip_in_ip(next) || is_extension(next);
+}
+
 /*
- * The cheap question that nearly every packet of other flows ends at: one read of the IP header, or two for a packet in VXLAN or Geneve. False is
- * certain; true means that the packet has to be parsed. The inner header's place is that of a frame without VLAN tag and outer headers
- * without options; anything else is parsed.
+ * The cheap question that nearly every packet of other flows ends at: one read of the IP header, and one or two more for a packet in VXLAN or
+ * Geneve. False is certain; true means that the packet has to be parsed, as everything is that is not the plain case: options, tags, other
+ * frames in the tunnel.
  */
 static __always_inline bool worth_parsing(const struct window *w)
 {
@@ -98,7 +104,13 @@ static __always_inline bool worth_parsing(const struct window *w)
 		__be16 sport, dport;
 		u32 rest;
 	} h;
+	struct {
+		u16 mac;
+		__be16 type;
+		struct ip4hdr ip;
+	} inner;
 	struct ip6hdr six;
+	u32 frame = w->off + sizeof(h) + 8;
 	u8 version;
 
 	if (!read_at(w, w->off, &h, sizeof(h)))
@@ -107,7 +119,7 @@ static __always_inline bool worth_parsing(const struct window *w)
 	if (version == 6) {
 		if (!read_at(w, w->off, &six, sizeof(six)))
 			return true;
-		return maybe_v6(&six) || six.nexthdr == IPPROTO_ICMPV6 || six.nexthdr == IPPROTO_UDP;
+		return maybe_v6(&six) || may_hold_v6(six.nexthdr);
 	}
 	if (version != 4)
 		return false;
@@ -115,13 +127,20 @@ static __always_inline bool worth_parsing(const struct window *w)
 		return true;
 	if (is_ip_in_ip(h.ip.protocol))
 		return true;
-	if (h.ip.protocol != IPPROTO_UDP || (!is_vxlan_port(bpf_ntohs(h.dport)) && h.dport != bpf_htons(GENEVE_PORT)))
+	if (h.ip.protocol != IPPROTO_UDP)
 		return false;
-	if (!read_at(w, w->off + sizeof(h) + 8 + ETH_HLEN, &h.ip, sizeof(h.ip)))
+	if ((h.ip.ihl_version & 15) != 5)
 		return true;
-	if (h.ip.ihl_version >> 4 != 4)
+	if (h.dport == bpf_htons(GENEVE_PORT)) {
+		if (!read_at(w, frame - 8, &h.rest, sizeof(h.rest)) || (bpf_ntohl(h.rest) & 0xffff) != ETH_P_TEB)
+			return true;
+		frame += geneve_options(h.rest);
+	} else if (!is_vxlan_port(bpf_ntohs(h.dport))) {
+		return false;
+	}
+	if (!read_at(w, frame + ETH_HLEN - 4, &inner, sizeof(inner)) || inner.type != bpf_htons(ETH_P_IP))
 		return true;
-	return maybe_v4(h.ip.saddr) || maybe_v4(h.ip.daddr) || h.ip.protocol == IPPROTO_ICMP;
+	return maybe_v4(inner.ip.saddr) || maybe_v4(inner.ip.daddr) || inner.ip.protocol == IPPROTO_ICMP;
 }
 
 static __always_inline void reverse(const struct tuple *t, struct tuple *r)

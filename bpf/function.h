@@ -102,7 +102,7 @@ GLOBAL int fill_function(u32 slot, u64 key, u32 point)
 	s->e.ts = bpf_ktime_get_ns();
 	s->e.point = point;
 	s->e.cpu = bpf_get_smp_processor_id();
-	dev = BPF_CORE_READ(skb, dev);
+	dev = device_of(skb);
 	nfct = BPF_CORE_READ(skb, _nfct);
 	s->e.skb = key;
 	s->e.id = s->t.id;

@@ -63,6 +63,8 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 #define ETH_HLEN 14
 #define IFF_LOOPBACK 0x8
 #define IFNAMSIZ 16
+/* The lowest number of a network namespace: that of the first one since 6.18 (include/uapi/linux/nsfs.h), before it PROC_DYNAMIC_FIRST (fs/proc/generic.c). */
+#define NETNS_FIRST 0xEFFFFFF9
 #define NFCT_PTRMASK ~7UL /* include/linux/netfilter/nf_conntrack_common.h */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

@@ -145,13 +145,18 @@ static __always_inline bool parse_ports(const struct window *w, u32 off, struct 
 }
 
 /* IPv6 extension headers that may stand before the transport header: hop-by-hop, routing, destination options (RFC 8200). */
+static __always_inline bool is_extension(u8 next)
+{
+	return next == 0 || next == 43 || next == 60;
+}
+
 static __always_inline u32 skip_ext(const struct window *w, u32 off, u8 *next)
 {
 #pragma unroll
 	for (int i = 0; i < 3; i++) {
 		u8 h[2];
 
-		if (*next != 0 && *next != 43 && *next != 60)
+		if (!is_extension(*next))
 			break;
 		if (!read_at(w, off, h, 2))
 			break;
@@ -271,6 +276,12 @@ static __always_inline u32 vxlan_inner(const struct window *w, u32 l4, struct pa
 	return l4 + 16 + ETH_HLEN;
 }
 
+/* Bytes of options behind Geneve's header, from its first four bytes. */
+static __always_inline u32 geneve_options(u32 first)
+{
+	return (bpf_ntohl(first) >> 24 & 0x3f) * 4;
+}
+
 /* Geneve (RFC 8926): eight bytes and options after UDP, then Ethernet or IP. */
 static __always_inline u32 geneve_inner(const struct window *w, u32 l4, struct packet *p)
 {
@@ -279,7 +290,7 @@ static __always_inline u32 geneve_inner(const struct window *w, u32 l4, struct p
 
 	if (!read_at(w, l4 + 8, h, sizeof(h)))
 		return 0;
-	off = l4 + 16 + (bpf_ntohl(h[0]) >> 24 & 0x3f) * 4;
+	off = l4 + 16 + geneve_options(h[0]);
 	type = bpf_ntohl(h[0]) & 0xffff;
 	p->vni = bpf_ntohl(h[1]) >> 8;
 	if (type == ETH_P_TEB)

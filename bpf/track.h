@@ -93,7 +93,7 @@ GLOBAL u32 learn_conntrack(u32 slot, u64 nfct, u32 dir)
 		s->ct_reply.dport = s->ct_reply.sport;
 	}
 	s->ct_status = BPF_CORE_READ(ct, status);
-	if (dir == DIR_RELATED)
+	if (dir == DIR_RELATED || s->p.outer) /* the tunnel's own entry is of all its flows: every packet between the nodes would have to be parsed */
 		return 1;
 	orig_dir = (nfct & 7) >= 3 ? DIR_REQUEST + DIR_REPLY - dir : dir; /* IP_CT_IS_REPLY */
 	learn(s, &s->ct_orig, orig_dir);

@@ -230,6 +230,9 @@ func TestDropsOnEveryNode(t *testing.T) {
 		t.Errorf("daemon set in %s: %v selects %v", ds.Namespace, ds.Spec.Selector.MatchLabels, ds.Spec.Template.Labels)
 	}
 	confined(t, "drops", s, &s.Containers[0], "SYS_ADMIN", "SYS_PTRACE", "SYSLOG")
+	if e := s.Containers[0].Env; len(e) != 1 || e[0].Name != "NODE_NAME" || e[0].ValueFrom.FieldRef.FieldPath != "spec.nodeName" {
+		t.Errorf("the node is not named as Kubernetes names it: %+v", e)
+	}
 	account := find[*corev1.ServiceAccount](t, all)
 	if s.ServiceAccountName != account.Name || account.Namespace != "nettrace" {
 		t.Errorf("account %s/%s, the pods have %s", account.Namespace, account.Name, s.ServiceAccountName)

@@ -18,7 +18,7 @@ int BPF_PROG(kfree_skb, struct sk_buff *skb, void *location)
 		return 0;
 	}
 	s->w = w;
-	d = (struct drop_event *)packet_event(skb, s, BPF_CORE_READ(skb, dev), POINT_DROP, sizeof(*d));
+	d = (struct drop_event *)packet_event(skb, s, device_of(skb), POINT_DROP, sizeof(*d));
 	if (d) {
 		d->e.addr = (u64)location;
 		if (kfree_skb_args >= 3)
@@ -52,7 +52,7 @@ int BPF_PROG(consume_skb, struct sk_buff *skb)
 	e->dir = t->dir;
 	if (consume_skb_args >= 2)
 		e->addr = ctx[1];
-	fill_device(e, (u64)BPF_CORE_READ(skb, dev));
+	fill_device(e, (u64)device_of(skb));
 	bpf_ringbuf_submit(e, 0);
 end:
 	bpf_map_delete_elem(&tracked, &key);

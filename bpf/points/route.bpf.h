@@ -159,6 +159,8 @@ static __always_inline struct event *route_event(u32 point, const struct lookup_
 	u8 dir = m ? DIR_REQUEST : socket_lookup_matches(k);
 	struct event *e = dir ? start_event(point, sizeof(*e)) : NULL;
 
+	if (tracking && !s) /* whose lookup it is could not be found out */
+		count_lost(point);
 	if (e && m)
 		fill_current(e, s, m == 2);
 	if (s)
@@ -182,14 +184,15 @@ static __always_inline void fill_nexthop(struct event *e, const struct fib_nh_co
 {
 	struct current_packet *cur = current_packet();
 	struct net_device *dev = BPF_CORE_READ(nhc, nhc_dev);
+	u8 family = BPF_CORE_READ(nhc, nhc_gw_family);
 
-	e->oif = nhc->nhc_oif;
-	if (nhc->nhc_gw_family == AF_INET) {
+	e->oif = BPF_CORE_READ(nhc, nhc_oif);
+	if (family == AF_INET) {
 		e->gw_family = 4;
-		copy_v4(e->gw, &nhc->nhc_gw.ipv4);
-	} else if (nhc->nhc_gw_family == AF_INET6) {
+		copy_v4(e->gw, &(__be32){BPF_CORE_READ(nhc, nhc_gw.ipv4)});
+	} else if (family == AF_INET6) {
 		e->gw_family = 6;
-		__builtin_memcpy(e->gw, nhc->nhc_gw.ipv6.in6_u.u6_addr8, 16);
+		bpf_core_read(e->gw, sizeof(e->gw), &nhc->nhc_gw.ipv6.in6_u.u6_addr8);
 	}
 	if (cur && e->id)
 		__builtin_memcpy(cur->gw, e->gw, 16);
@@ -211,9 +214,22 @@ static __always_inline bool elsewhere(const struct event *e, const struct fib_nh
 	return e->id && dev && netns_of(dev) != e->netns;
 }
 
-SEC("tp_btf/fib_table_lookup")
-int BPF_PROG(fib_table_lookup, u32 tb_id, struct flowi4 *flp, struct fib_nh_common *nhc, int err)
+/*
+ * An argument of a tracepoint that may be NULL, as a number. From 6.5 on until 838a10bd2ebf (6.13, and late 6.12) verifiers take every such
+ * pointer for one that is never NULL: they delete the program's own check, and what reads through it is not guarded.
+ */
+static __always_inline void *nullable(const u64 *ctx, u32 n)
 {
+	u64 p = 0;
+
+	bpf_probe_read_kernel(&p, sizeof(p), &ctx[n]);
+	return (void *)p;
+}
+
+SEC("tp_btf/fib_table_lookup")
+int BPF_PROG(fib_table_lookup, u32 tb_id, struct flowi4 *flp, void *never, int err)
+{
+	struct fib_nh_common *nhc = nullable(ctx, 2); /* NULL where no route was found */
 	struct lookup_key k = {.family = 4};
 	struct event *e;
 
@@ -236,7 +252,7 @@ int BPF_PROG(fib_table_lookup, u32 tb_id, struct flowi4 *flp, struct fib_nh_comm
 			return 0;
 		}
 		fill_nexthop(e, nhc);
-		if (!err && nhc->nhc_scope == RT_SCOPE_NOWHERE)
+		if (!err && BPF_CORE_READ(nhc, nhc_scope) == RT_SCOPE_NOWHERE)
 			e->flags |= EVENT_LOCAL;
 	}
 	if (!e->netns)

@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* TCP sockets: states, retransmissions, resets. The tuple is the socket's own: local to remote. */
 
+static __always_inline void socket_v4(const struct sock *sk, struct tuple *t)
+{
+	t->family = 4;
+	copy_v4(t->saddr, &(__be32){BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr)});
+	copy_v4(t->daddr, &(__be32){BPF_CORE_READ(sk, __sk_common.skc_daddr)});
+}
+
 static __always_inline void socket_tuple(const struct sock *sk, struct tuple *t)
 {
 	t->proto = IPPROTO_TCP;
-	t->sport = sk->__sk_common.skc_num;
-	t->dport = bpf_ntohs(sk->__sk_common.skc_dport);
-	if (sk->__sk_common.skc_family == AF_INET) {
-		t->family = 4;
-		copy_v4(t->saddr, &(__be32){sk->__sk_common.skc_rcv_saddr});
-		copy_v4(t->daddr, &(__be32){sk->__sk_common.skc_daddr});
+	t->sport = BPF_CORE_READ(sk, __sk_common.skc_num);
+	t->dport = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {
+		socket_v4(sk, t);
 		return;
 	}
 	t->family = 6;
-	__builtin_memcpy(t->saddr, sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8, 16);
-	__builtin_memcpy(t->daddr, sk->__sk_common.skc_v6_daddr.in6_u.u6_addr8, 16);
+	bpf_core_read(t->saddr, sizeof(t->saddr), &sk->__sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+	bpf_core_read(t->daddr, sizeof(t->daddr), &sk->__sk_common.skc_v6_daddr.in6_u.u6_addr8);
 	/* an IPv4 connection of a dual-stack socket */
-	if (!*(u64 *)t->saddr && *(u32 *)(t->saddr + 8) == bpf_htonl(0xffff)) {
-		t->family = 4;
-		copy_v4(t->saddr, &(__be32){sk->__sk_common.skc_rcv_saddr});
-		copy_v4(t->daddr, &(__be32){sk->__sk_common.skc_daddr});
-	}
+	if (!*(u64 *)t->saddr && *(u32 *)(t->saddr + 8) == bpf_htonl(0xffff))
+		socket_v4(sk, t);
 }
 
 static __always_inline struct event *socket_event(const struct sock *sk, u32 point)
@@ -91,14 +93,16 @@ static __always_inline struct event *answered_with_reset(const struct sk_buff *s
 	e->skb = key;
 	e->id = t->id;
 	e->dir = t->dir;
-	fill_device(e, (u64)BPF_CORE_READ(skb, dev));
+	fill_device(e, (u64)device_of(skb));
 	return e;
 }
 
-/* The skb is the packet that is answered with a reset; there is none when a closing socket sends one. */
+/* The skb is the packet that is answered with a reset; there is none when a closing socket sends one, and no socket where nothing listens. */
 SEC("tp_btf/tcp_send_reset")
-int BPF_PROG(tcp_send_reset, struct sock *sk, struct sk_buff *skb)
+int BPF_PROG(tcp_send_reset)
 {
+	struct sock *sk = nullable(ctx, 0);
+	struct sk_buff *skb = nullable(ctx, 1);
 	struct event *e;
 
 	/* one path each to the end: verifiers before 6.2 lose track of the reservation where the two meet */

@@ -28,7 +28,7 @@ import (
 // watchDrops runs 'nettrace drops' with these options while act runs, and until ready says so; it returns the output.
 func watchDrops(t *testing.T, o dropsOptions, act func(), ready func(out string) bool) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if o.rate == 0 {
 		o.rate = 100

@@ -101,9 +101,9 @@ func swallow(l *lab.Lab) (func(), error) {
 // one measures one setting.
 func one(ctx context.Context, l *lab.Lab, f *tracer.Filter) (gbps float64, err error) {
 	if f != nil {
-		t, err := tracer.Start(tracer.Options{Filter: *f})
-		if err != nil {
-			return 0, err
+		t, startErr := tracer.Start(tracer.Options{Filter: *f})
+		if startErr != nil {
+			return 0, startErr
 		}
 		t.Names().Symbol(1) // reading the kernel's symbols is part of the start, not of following
 		var wg sync.WaitGroup

@@ -45,6 +45,27 @@ FAIL`
 	}
 }
 
+// A run as a whole: tests that began and never ended, a binary that ended badly without a failed test, one that said nothing of its end.
+func TestProblemsOfARun(t *testing.T) {
+	for said, want := range map[string]string{
+		"=== RUN   TestA\n--- PASS: TestA (1.00s)\nPASS\n@@code 0":                                      "",
+		"=== RUN   TestA\n--- FAIL: TestA (1.00s)\nFAIL\n@@code 1":                                      "",
+		"=== RUN   TestA\n--- PASS: TestA (1.00s)\nPASS":                                                "did not end",
+		"=== RUN   TestA\n--- PASS: TestA (1.00s)\nfatal error\n@@code 2":                               "exit code 2, and no test failed",
+		"=== RUN   TestA\n=== RUN   TestA/b\npanic: test timed out after 90m\n@@code 2":                 "within TestA, TestA/b; its last lines: panic: test timed out",
+		"=== RUN   TestA\n--- FAIL: TestA (1.00s)\n=== RUN   TestB\nsignal: killed\n@@code 137":         `(exit code "137") within TestB`,
+		"=== RUN   TestA\n=== PAUSE TestA\n=== CONT  TestA\n--- SKIP: TestA (0.00s)\n    why\n@@code 0": "",
+	} {
+		var r Results
+		for _, line := range strings.Split(said, "\n") {
+			r.Add(line)
+		}
+		if got := r.Problem(); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
+
 // Releases are ordered by their numbers, the newest first.
 func TestNewestRelease(t *testing.T) {
 	got := []string{"6.12.9+deb12-cloud-amd64", "6.12.117+deb12-cloud-amd64", "6.12.90+deb12-cloud-amd64", "6.12.90+deb12.1-cloud-amd64", "6.12.100+deb12-cloud-amd64"}

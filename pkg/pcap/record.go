@@ -71,13 +71,16 @@ func decode(record []byte) (Packet, error) {
 	return p, nil
 }
 
+// tagLength is how much longer a frame is with its VLAN tag put back.
+const tagLength = 4
+
 // withTag copies a frame and puts the VLAN tag back that the kernel keeps beside it (skb->vlan_tci): behind the two MAC addresses.
 func withTag(frame []byte, proto, tci uint16) []byte {
 	const macs = 12
 	if proto == 0 || len(frame) < macs {
 		return append([]byte(nil), frame...)
 	}
-	out := make([]byte, 0, len(frame)+4)
+	out := make([]byte, 0, len(frame)+tagLength)
 	out = append(out, frame[:macs]...)
 	out = append(out, byte(proto>>8), byte(proto), byte(tci>>8), byte(tci))
 	return append(out, frame[macs:]...)

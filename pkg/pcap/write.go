@@ -106,7 +106,7 @@ func (f *File) begin(w io.Writer, devices []Device) (*pcapgo.NgWriter, error) {
 }
 
 func (f *File) iface(d Device) pcapgo.NgInterface {
-	i := pcapgo.NgInterface{Name: text(d.Label), Description: text(d.Kind), LinkType: layers.LinkTypeEthernet, SnapLength: f.Snap}
+	i := pcapgo.NgInterface{Name: text(d.Label), Description: text(d.Kind), LinkType: layers.LinkTypeEthernet, SnapLength: f.Snap + tagLength} // libpcap takes no packet that is longer
 	if d.Raw {
 		i.LinkType = layers.LinkTypeRaw
 	}

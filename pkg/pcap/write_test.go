@@ -172,6 +172,26 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// A frame that was kept up to the limit and gets its VLAN tag back is no longer than what the file says of its interface: libpcap reads no such packet.
+func TestTaggedFrameAtTheLimit(t *testing.T) {
+	r := sample()
+	r.Len, r.Caplen, r.VlanProto = MaxSnap+100, MaxSnap, 0x8100
+	p, err := decode(record(r, make([]byte, MaxSnap)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Write(&out, &File{Snap: MaxSnap, Devices: []Device{{NetNS: p.NetNS, Ifindex: p.Ifindex}}, Packets: []Packet{p}}); err != nil {
+		t.Fatal(err)
+	}
+	all := blocks(t, out.Bytes())
+	limit := binary.LittleEndian.Uint32(of(all, interfaceBlock)[0].body[4:])
+	kept := binary.LittleEndian.Uint32(of(all, packetBlock)[0].body[12:])
+	if kept != MaxSnap+tagLength || kept > limit {
+		t.Errorf("%d bytes are kept, and the interface's limit is %d", kept, limit)
+	}
+}
+
 // Names and sentences can hold what a device or a pod was called: bounded, and without what could upset a terminal.
 func TestTextIsBounded(t *testing.T) {
 	f := testFile()

@@ -21,7 +21,7 @@ func OpenKernel() (*RunningKernel, error) {
 	}
 	removeMemlock()
 	k := &RunningKernel{types: spec, names: newKernelNames(spec)}
-	go k.names.load.Do(k.names.readKallsyms) // the first drop should not wait for it
+	go k.names.ahead() // the first drop should not wait for it
 	return k, nil
 }
 

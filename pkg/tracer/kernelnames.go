@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,15 +19,21 @@ import (
 // kernelNames reads names from the running kernel: functions from /proc/kallsyms, reasons from BTF. Reason numbers move between
 // kernels, so they are never built in.
 type kernelNames struct {
-	load  sync.Once
-	addrs []uint64
-	names []string
 	drop  map[uint32]string
 	reset map[uint32]string
+
+	mu      sync.Mutex
+	addrs   []uint64
+	names   []string
+	modules string            // those that were there when addrs was read
+	known   map[uint64]string // addresses that were asked for; bounded
+	proc    string            // where kallsyms and modules are; for tests
 }
 
+const maxKnownSymbols = 4096
+
 func newKernelNames(spec *btf.Spec) *kernelNames {
-	k := &kernelNames{drop: map[uint32]string{}, reset: enumNames(spec, "sk_rst_reason", "SK_RST_REASON_")}
+	k := &kernelNames{proc: "/proc", known: map[uint64]string{}, drop: map[uint32]string{}, reset: enumNames(spec, "sk_rst_reason", "SK_RST_REASON_")}
 	for v, n := range enumNames(spec, "skb_drop_reason", "SKB_DROP_REASON_") {
 		k.drop[v] = n
 	}
@@ -83,21 +90,59 @@ func reasonName(m map[uint32]string, r uint32) string {
 
 // Symbol is the function that contains addr.
 func (k *kernelNames) Symbol(addr uint64) string {
-	k.load.Do(k.readKallsyms)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if name, ok := k.known[addr]; ok {
+		return name
+	}
+	k.refresh()
 	i := sort.Search(len(k.addrs), func(i int) bool { return k.addrs[i] > addr })
 	if i == 0 {
 		return ""
 	}
+	if len(k.known) < maxKnownSymbols {
+		k.known[addr] = k.names[i-1]
+	}
 	return k.names[i-1]
 }
 
-func (k *kernelNames) readKallsyms() {
-	f, err := os.Open("/proc/kallsyms")
+// ahead reads the symbols before the first address is asked for.
+func (k *kernelNames) ahead() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.refresh()
+}
+
+// refresh reads the symbols at first, and again when modules came or went: a function of a module that is loaded meanwhile would be taken for
+// another module's.
+func (k *kernelNames) refresh() {
+	now := modulePlaces(filepath.Join(k.proc, "modules"))
+	if k.addrs != nil && now == k.modules {
+		return
+	}
+	f, err := os.Open(filepath.Join(k.proc, "kallsyms"))
 	if err != nil {
 		return
 	}
 	defer f.Close()
+	k.modules = now
 	k.addrs, k.names = parseKallsyms(f)
+	clear(k.known)
+}
+
+// modulePlaces are the names and addresses of the modules, without their use counts.
+func modulePlaces(file string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 5 {
+			out.WriteString(f[0] + " " + f[5] + "\n")
+		}
+	}
+	return out.String()
 }
 
 // parseKallsyms keeps the functions (types t, T, w, W) of a kallsyms listing, sorted by address. Addresses that the kernel hides (0)

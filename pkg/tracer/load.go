@@ -90,7 +90,7 @@ func Start(o Options) (*Tracer, error) {
 		return nil, err
 	}
 	t.attached = time.Since(begin)
-	go t.names.load.Do(t.names.readKallsyms) // the first drop should not wait for it
+	go t.names.ahead() // the first drop should not wait for it
 	return t, nil
 }
 

@@ -5,6 +5,8 @@ package tracer
 import (
 	"errors"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,8 +22,7 @@ func TestSymbols(t *testing.T) {
 	if want := []uint64{0xffff0100, 0xffff0150, 0xffff0300}; !slices.Equal(addrs, want) {
 		t.Fatalf("addresses %x, want %x", addrs, want)
 	}
-	k := &kernelNames{addrs: addrs, names: names}
-	k.load.Do(func() {})
+	k := &kernelNames{addrs: addrs, names: names, known: map[uint64]string{}, proc: t.TempDir()}
 	for addr, want := range map[uint64]string{0xffff00ff: "", 0xffff0100: "ip_rcv", 0xffff014f: "ip_rcv", 0xffff0150: "ip_forward", 0xffff9999: "tcp_v4_rcv"} {
 		if got := k.Symbol(addr); got != want {
 			t.Errorf("Symbol(%x) = %q, want %q", addr, got, want)
@@ -29,6 +30,41 @@ func TestSymbols(t *testing.T) {
 	}
 	if _, names := parseKallsyms(strings.NewReader("0000 T a\n0000 T b\n")); len(names) != 0 {
 		t.Errorf("hidden addresses name %v", names)
+	}
+}
+
+// A module is loaded while a trace runs: the first address in it is not taken for the module's before it. A use count that changes is no reason to read
+// the symbols again, and addresses that were asked for are remembered only until then.
+func TestSymbolsOfNewModules(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := &kernelNames{known: map[uint64]string{}, proc: dir}
+	says := func(addr uint64, want string) {
+		t.Helper()
+		if got := k.Symbol(addr); got != want {
+			t.Errorf("Symbol(%x) = %q, want %q", addr, got, want)
+		}
+	}
+	write("modules", "veth 20480 0 - Live 0xffff0000\n")
+	write("kallsyms", "ffff0100 t veth_xmit\t[veth]\n")
+	says(0xffff0100, "veth_xmit")
+	says(0xffff2000, "veth_xmit")
+	write("kallsyms", "ffff0100 t veth_xmit\t[veth]\nffff2000 t vxlan_xmit\t[vxlan]\n")
+	write("modules", "veth 20480 7 - Live 0xffff0000\n")
+	says(0xffff2010, "veth_xmit")
+	write("modules", "vxlan 20480 0 - Live 0xffff2000\nveth 20480 7 - Live 0xffff0000\n")
+	says(0xffff2020, "vxlan_xmit")
+	says(0xffff2000, "vxlan_xmit")
+	for addr := range uint64(2 * maxKnownSymbols) {
+		k.Symbol(0xffff3000 + addr)
+	}
+	if len(k.known) != maxKnownSymbols {
+		t.Errorf("%d addresses are remembered", len(k.known))
 	}
 }
 
