@@ -152,15 +152,26 @@ static __noinline int fill_current(struct event *e, struct scratch *s, bool oute
 	return 0;
 }
 
+/* Where the packet is parsed; NULL while nothing is followed, or, counted, when there is none left. */
+static __always_inline struct scratch *route_scratch(u32 point)
+{
+	struct scratch *s;
+
+	if (!tracking)
+		return NULL;
+	s = take_scratch();
+	if (!s)
+		count_lost(point);
+	return s;
+}
+
 static __always_inline struct event *route_event(u32 point, const struct lookup_key *k)
 {
-	struct scratch *s = tracking ? take_scratch() : NULL;
+	struct scratch *s = route_scratch(point);
 	int m = s ? current_matches(k, s) : 0;
 	u8 dir = m ? DIR_REQUEST : socket_lookup_matches(k);
 	struct event *e = dir ? start_event(point, sizeof(*e)) : NULL;
 
-	if (tracking && !s) /* whose lookup it is could not be found out */
-		count_lost(point);
 	if (e && m)
 		fill_current(e, s, m == 2);
 	if (s)
