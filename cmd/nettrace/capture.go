@@ -18,16 +18,16 @@ import (
 
 // capture is --pcap: it runs beside the trace and is written at its end, however that comes. A nil capture does nothing.
 type capture struct {
-	file     *os.File
-	created  bool // the file was not there before
-	session  *pcap.Session
-	warn     func(string)
-	clsact   bool   // as on kernels without tcx
-	ring     uint32 // bytes; 0: the default
-	wallNS   int64
-	comment  string
-	until    uint64 // the trace was read up to here; later packets have no hops
-	journeys []journey.Journey
+	file    *os.File
+	created bool // the file was not there before
+	session *pcap.Session
+	warn    func(string)
+	clsact  bool   // as on kernels without tcx
+	ring    uint32 // bytes; 0: the default
+	wallNS  int64
+	comment string
+	until   uint64 // the trace was read up to here; later packets have no hops
+	kept    kept
 }
 
 // openCapture creates the file, before anything is attached.
@@ -132,9 +132,7 @@ type captureJourneys struct {
 }
 
 func (w *captureJourneys) Journey(j *journey.Journey) error {
-	if len(w.c.journeys) < maxJourneys {
-		w.c.journeys = append(w.c.journeys, *j)
-	}
+	w.c.kept.take(j)
 	return w.Renderer.Journey(j)
 }
 
@@ -152,7 +150,7 @@ func (c *capture) finish() error {
 	}
 	got, err := c.session.Stop()
 	f := pcap.File{Application: "nettrace " + version, Comment: c.comment, OS: "Linux " + tracer.Kernel(), Snap: pcap.MaxSnap, WallNS: c.wallNS,
-		Devices: got.Devices, Journeys: c.journeys}
+		Devices: got.Devices, Journeys: c.kept.journeys}
 	for _, p := range got.Packets {
 		if p.Time <= c.until {
 			f.Packets = append(f.Packets, p)

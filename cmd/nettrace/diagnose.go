@@ -31,6 +31,7 @@ type diagnoseOptions struct {
 	record  string
 	backend string
 	ring    uint32
+	fed     bool // by the kubectl plugin: what it sends of the cluster is what the flow needs, not the whole
 }
 
 func newDiagnose(s streams) *cobra.Command {
@@ -66,6 +67,7 @@ Exit codes: 0 delivered, whatever warnings there are (with --no-probe: every che
 		Args:    cobra.ExactArgs(2),
 		PreRunE: func(_ *cobra.Command, args []string) error { return o.check(args) },
 		RunE: func(c *cobra.Command, args []string) error {
+			o.fed = given(c, untilStdinCloses)
 			return runDiagnose(c.Context(), s, o, args[0], args[1])
 		},
 	}
@@ -234,7 +236,7 @@ func (p *plan) startRecord() render.Start {
 func (d *diagnosing) input() *diagnose.Input {
 	p := d.p
 	in := &diagnose.Input{Proto: p.proto, Src: p.src.addrs[0], Dst: p.dst.addrs[0], Dport: p.dst.port, Node: p.node, Snapshot: p.before, Index: p.names.index,
-		Whole: d.o.cluster != "" || d.o.objects != nil}
+		Whole: (d.o.cluster != "" || d.o.objects != nil) && !d.o.fed}
 	for i, r := range p.refs {
 		if r.Path == p.src.netns && r.Path != "" && i < len(p.before.Namespaces) {
 			in.Sender = &p.before.Namespaces[i]
@@ -249,10 +251,30 @@ func (d *diagnosing) input() *diagnose.Input {
 		l := &labeller{addresses: d.o.addresses, unknown: map[netip.Addr]bool{}}
 		l.learn(&clusterNote{Now: p.names.now, Objects: p.names.objects})
 		l.see(p.before)
-		in.Name, in.Policies = l.name, l.policies
+		in.Name, in.Policies, in.NoPolicies = l.name, l.policies, p.policiesUnread()
 	}
 	d.asked.into(in)
 	return in
+}
+
+// policiesUnread says of which pods at the flow's ends the NetworkPolicies could not be read; "" for none.
+func (p *plan) policiesUnread() string {
+	ends := slices.Concat(p.src.addrs, p.dst.addrs)
+	for _, e := range p.dst.endpoints {
+		if a, err := netip.ParseAddrPort(e.Addr); err == nil {
+			ends = append(ends, a.Addr())
+		}
+	}
+	var unread []string
+	for _, a := range ends {
+		if h := p.names.index.Addr(a); h.Pod != nil && p.names.index.PoliciesUnread(h.Pod.Namespace) && !slices.Contains(unread, h.Pod.Namespace) {
+			unread = append(unread, h.Pod.Namespace)
+		}
+	}
+	if len(unread) == 0 {
+		return ""
+	}
+	return "those of namespace " + strings.Join(unread, ", ") + " could not be read"
 }
 
 // namespaceOf is the path of a namespace of the snapshot.

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/nettrace-io/nettrace/pkg/drops"
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
@@ -27,9 +29,12 @@ type dropNames struct {
 	label   labeller
 	watch   *k8smeta.Watcher // nil with a file, or without names
 	index   *k8smeta.Index
-	read    time.Time // when the namespaces were read
-	unknown bool      // a namespace was met that is not known
-	pod     string    // filter, "NAMESPACE/NAME", "/NAME" or "NAMESPACE/"
+	read    time.Time    // when the namespaces were read
+	unknown bool         // a namespace was met that is not known
+	pod     string       // filter, "NAMESPACE/NAME", "/NAME" or "NAMESPACE/"
+	wanted  []netip.Addr // of the filter's pods, in their order
+	warn    func(string)
+	cut     bool // it was said that the filter's pods are too many
 }
 
 // How old what is known of the namespaces may be: when a new one was met, and otherwise.
@@ -38,11 +43,15 @@ const (
 	rereadLate = time.Minute
 )
 
-// waitForNames bounds how long the first lists of an API server are waited for.
-const waitForNames = 5 * time.Second
+// waitForNames bounds how long the first lists of an API server are waited for, and waitForPods that where only some pods' drops are wanted: without
+// names nothing could be shown.
+const (
+	waitForNames = 5 * time.Second
+	waitForPods  = 30 * time.Second
+)
 
 func openDropNames(ctx context.Context, o *dropsOptions, warn func(string)) (*dropNames, error) {
-	d := &dropNames{scope: o.scope, scoped: len(o.scope) > 0, label: labeller{unknown: map[netip.Addr]bool{}}}
+	d := &dropNames{scope: o.scope, scoped: len(o.scope) > 0, label: labeller{unknown: map[netip.Addr]bool{}}, warn: warn}
 	known, err := o.nameOptions.open(warn)
 	if err != nil {
 		return nil, err
@@ -53,11 +62,9 @@ func openDropNames(ctx context.Context, o *dropsOptions, warn func(string)) (*dr
 		if err != nil {
 			return nil, err
 		}
-		wait, cancel := context.WithTimeout(ctx, waitForNames)
-		if err := d.watch.Wait(wait); err != nil && ctx.Err() == nil {
-			warn("the API server has not answered yet; names come when it does")
+		if err := d.await(ctx, o.wantsPods()); err != nil {
+			return nil, err
 		}
-		cancel()
 	}
 	if err := d.refresh(ctx); err != nil {
 		return nil, err
@@ -74,9 +81,39 @@ func openDropNames(ctx context.Context, o *dropsOptions, warn func(string)) (*dr
 	if pods, _, hostOnly := d.podsWanted(); hostOnly {
 		return nil, fmt.Errorf("%s shares its node's network, where drops are nobody's alone: use --netns pid:1", o.pod)
 	} else if pods == 0 {
+		if why := d.denied(); why != "" {
+			return nil, fmt.Errorf("whether there are pods %s is not known: %s; try again when they may be listed, or use --netns", strings.Trim(d.pod, "/"), why)
+		}
 		return nil, fmt.Errorf("there is no pod %s on this cluster that has an address; 'kubectl get pods -A' lists them", strings.Trim(d.pod, "/"))
 	}
 	return d, nil
+}
+
+// await waits for the first lists. They may come later, unless nothing can be shown without them.
+func (d *dropNames) await(ctx context.Context, needed bool) error {
+	patience := waitForNames
+	if needed {
+		patience = waitForPods
+	}
+	wait, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := d.watch.Wait(wait)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil
+	case needed:
+		return fmt.Errorf("the API server has not given its pods within %v: try again, or use --netns", patience)
+	}
+	d.warn("the API server has not answered yet; names come when it does")
+	return nil
+}
+
+// denied says why pods are not known, where they were asked for.
+func (d *dropNames) denied() string {
+	if d.watch == nil {
+		return ""
+	}
+	return d.watch.Denied("pods")
 }
 
 // podFilter is the filter of --pod and --namespace as "NAMESPACE/NAME"; either may be empty.
@@ -124,17 +161,47 @@ func (d *dropNames) filter() (spaces []uint32, addrs []netip.Addr) {
 			spaces = append(spaces, ino)
 		}
 	}
+	if n := max(len(addrs), len(spaces)); n > drops.MaxPods && !d.cut {
+		d.cut = true
+		d.warn(fmt.Sprintf("%d addresses are more than the %d that the kernel side compares: drops of the others are missing; name fewer pods with --pod", n, drops.MaxPods))
+	}
 	return spaces, addrs
 }
 
-// stale reports whether names should be read again.
+// stale reports whether names should be taken again.
 func (d *dropNames) stale(now time.Time) bool {
-	age := now.Sub(d.read)
-	return age > rereadLate || age > rereadSoon && d.unknown || d.watch != nil && d.watch.Index() != d.index
+	return d.outdated(now) || d.watch != nil && d.watch.Index() != d.index
 }
 
-// refresh reads the namespaces and takes the newest names.
+// outdated reports whether the namespaces should be read again: all processes of the node are looked at for that.
+func (d *dropNames) outdated(now time.Time) bool {
+	age := now.Sub(d.read)
+	return d.snap == nil || age > rereadLate || age > rereadSoon && d.unknown
+}
+
+// refresh takes the newest names, and reads the namespaces when that is due.
 func (d *dropNames) refresh(ctx context.Context) error {
+	if d.outdated(time.Now()) {
+		if err := d.reread(ctx); err != nil {
+			return err
+		}
+		d.read, d.unknown = time.Now(), false
+	}
+	if d.watch != nil {
+		d.index = d.watch.Index()
+	}
+	if d.pod != "" && d.index != nil { // a new pod of the filter may have come here, with a namespace of its own
+		_, addrs, _ := d.podsWanted()
+		slices.SortFunc(addrs, netip.Addr.Compare)
+		d.unknown = d.unknown || !slices.Equal(addrs, d.wanted)
+		d.wanted = addrs
+	}
+	d.name(time.Now())
+	return nil
+}
+
+// reread reads the namespaces.
+func (d *dropNames) reread(ctx context.Context) error {
 	node, refs, err := scopes(d.scope)
 	if err != nil && d.snap == nil {
 		return err
@@ -143,12 +210,13 @@ func (d *dropNames) refresh(ctx context.Context) error {
 		d.node, d.refs = node, refs
 		d.snap = netstate.ReadLinks(ctx, refs)
 	}
-	if d.watch != nil {
-		d.index = d.watch.Index()
-	}
-	d.read, d.unknown = time.Now(), false
+	return nil
+}
+
+// name puts what was read of the namespaces into the newest names.
+func (d *dropNames) name(now time.Time) {
 	d.places = places(d.snap, d.index)
-	d.label.index, d.label.now = d.index, d.read
+	d.label.index, d.label.now = d.index, now
 	clear(d.label.unknown)
 	d.label.see(d.snap)
 	d.devices = map[veth]string{}
@@ -158,7 +226,6 @@ func (d *dropNames) refresh(ctx context.Context) error {
 			d.devices[veth{n.Inode, uint32(n.Links[k].Index)}] = n.Links[k].Name
 		}
 	}
-	return nil
 }
 
 // place says where a namespace is; an unknown one is looked for soon.

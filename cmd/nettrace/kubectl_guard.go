@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -68,14 +69,18 @@ func (g *podGuard) tell(namespace, name string) {
 	_ = g.g.Tell(guardedPod{g.flags, namespace, name})
 }
 
-// done ends the guardian; when not all pods could be deleted, it tries again.
+// done ends the guardian. When not all pods could be deleted, it tries again, and nobody waits for that: what is left is said now.
 func (g *podGuard) done(clean bool) {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_ = g.g.End(clean)
+	if !clean {
+		_ = g.g.Leave()
+		return
+	}
+	_ = g.g.End(true)
 }
 
 func newPodGuard(s streams) *cobra.Command {
@@ -107,9 +112,15 @@ func deletePods(ctx context.Context, pods []guardedPod) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		for _, p := range pods {
-			err = k.pods.Remove(ctx, debugpod.Leftover{Namespace: p.Namespace, Name: p.Name}, patientGrace)
+		errs := make([]error, len(pods))
+		var wg sync.WaitGroup
+		for i, p := range pods {
+			wg.Go(func() {
+				errs[i] = k.pods.Remove(ctx, debugpod.Leftover{Namespace: p.Namespace, Name: p.Name}, patientGrace)
+			})
 		}
+		wg.Wait()
+		err = errors.Join(errs...)
 	}
 	return err
 }

@@ -24,21 +24,31 @@ const (
 // nodePlan says on which nodes a command runs, and what it is told of the cluster.
 type nodePlan struct {
 	nodes   []string // the first one leads: a probe is sent from it
+	args    []string // the ends of the flow, as each of the nodes is told them
 	objects k8smeta.Objects
 }
 
 // planFlow finds the nodes of a flow's ends.
 func (n *names) planFlow(ctx context.Context, src, dst, proto string, forced []string, say func(string)) (*nodePlan, error) {
 	n.ask(ctx, src, dst, nil)
-	srcNodes, err := n.nodesOfEnd(src, true, proto)
+	l := &lookup{snapshot: &netstate.Snapshot{}, names: n, proto: proto}
+	if len(forced) > 0 {
+		l.node = forced[0]
+	}
+	srcNodes, from, err := l.nodesOfEnd(src, true)
 	if err != nil {
 		return nil, err
 	}
-	dstNodes, err := n.nodesOfEnd(dst, false, proto)
+	dstNodes, to, err := l.nodesOfEnd(dst, false)
 	if err != nil {
 		return nil, err
 	}
-	p := &nodePlan{nodes: forced}
+	p := &nodePlan{nodes: forced, args: []string{from, to}}
+	for i, text := range []string{src, dst} {
+		if p.args[i] != text {
+			say(fmt.Sprintf("of the pods of %s, %s is followed", text, p.args[i]))
+		}
+	}
 	if len(forced) == 0 {
 		if src == "host" || hasOwnForm(src) || strings.HasPrefix(src, "host:") {
 			return nil, fmt.Errorf("on which node is %s? use --node NAME", src)
@@ -71,11 +81,11 @@ func indexOfAny(list, want []string) int {
 	return slices.IndexFunc(list, func(x string) bool { return slices.Contains(want, x) })
 }
 
-// nodesOfEnd are the nodes of one end of a flow: that of a pod, those of a Service's endpoints. None for what is on no node.
-func (n *names) nodesOfEnd(text string, source bool, proto string) ([]string, error) {
-	l := &lookup{snapshot: &netstate.Snapshot{}, names: n, proto: proto}
+// nodesOfEnd are the nodes of one end of a flow: that of a pod, those of a Service's endpoints. None for what is on no node. as is how the nodes
+// are told of the end: each of them would prefer a pod of its own where the name is that of a controller.
+func (l *lookup) nodesOfEnd(text string, source bool) (nodes []string, as string, err error) {
 	if text == "any" || text == "host" || strings.HasPrefix(text, "host:") || hasOwnForm(text) {
-		return nil, nil // of the node that is named with --node
+		return nil, text, nil // of the node that is named with --node
 	}
 	a, err := netip.ParseAddr(text)
 	port := uint16(0)
@@ -83,20 +93,26 @@ func (n *names) nodesOfEnd(text string, source bool, proto string) ([]string, er
 		a, port, err = ap.Addr(), ap.Port(), nil
 	}
 	if err == nil {
-		return n.nodesOfAddr(a.Unmap(), port), nil
+		return l.names.nodesOfAddr(a.Unmap(), port), text, nil
 	}
-	name, ok, err := k8smeta.ParseName(text, n.namespace)
+	name, ok, err := k8smeta.ParseName(text, l.names.namespace)
 	if err != nil || !ok { // a DNS name of the world, or what the pod will say is none
-		return nil, err
+		return nil, text, err
 	}
 	e, err := l.named(name, source)
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		return nil, "", err
+	case e.node == "":
+		return nodesOfEndpoints(e.endpoints), text, nil
+	case name.OfController():
+		as = fmt.Sprintf("pod/%s/%s", e.ref.Namespace, e.ref.Name)
+		if name.Port != "" {
+			as += ":" + name.Port
+		}
+		return []string{e.node}, as, nil
 	}
-	if e.node != "" {
-		return []string{e.node}, nil
-	}
-	return nodesOfEndpoints(e.endpoints), nil
+	return []string{e.node}, text, nil
 }
 
 // nodesOfEndpoints are the nodes of ready endpoints, or of all when none is ready.
@@ -145,6 +161,16 @@ func (n *names) about(ctx context.Context, nodes []string) k8smeta.Objects {
 		out = out.Merge(o).Merge(x)
 	}
 	return out
+}
+
+// dns is the cluster's DNS, which is looked at whoever the ends are.
+func (n *names) dns(ctx context.Context) k8smeta.Objects {
+	o, ok := n.api.Service(ctx, "kube-system", "kube-dns")
+	if !ok { // where it has another name, the checks say that they do not know it
+		return o
+	}
+	ends, _ := n.api.Slices(ctx, "kube-system", "kube-dns")
+	return o.Merge(ends)
 }
 
 // planNodes takes the nodes that were named, or all that are ready.

@@ -52,6 +52,9 @@ func TestPodCommandLines(t *testing.T) {
 		{[]string{"flow", "shop/client", "10.244.2.20:8080", "--node", "node2", "--node", "node1"}, []string{
 			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop -- shop/client 10.244.2.20:8080",
 			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --timeout=0 --translated -- shop/client 10.244.2.20:8080"}},
+		{[]string{"flow", "shop/client", "deploy/web:8080"}, []string{
+			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop -- shop/client pod/shop/web-7d9c5b8f4-abcde:8080",
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --timeout=0 --translated -- shop/client pod/shop/web-7d9c5b8f4-abcde:8080"}},
 		{[]string{"drops", "--all-nodes", "--reason", "NO_SOCKET,NETFILTER_DROP", "-n", "shop"}, []string{
 			"node1: drops --output=text --until-stdin-closes --cluster=- --namespace=shop --reason=NO_SOCKET --reason=NETFILTER_DROP --",
 			"node2: drops --output=text --until-stdin-closes --cluster=- --namespace=shop --reason=NO_SOCKET --reason=NETFILTER_DROP --"}},
@@ -60,6 +63,27 @@ func TestPodCommandLines(t *testing.T) {
 		got, errs := c.lines(t, tc.args...)
 		if fmt.Sprint(got) != fmt.Sprint(tc.want) {
 			t.Errorf("%v: %s\n%s\nwant\n%s", tc.args, errs, strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+		}
+	}
+}
+
+// Of a controller's pods all nodes follow the same one, which is said; with --node one that is there.
+func TestOnePodOfAController(t *testing.T) {
+	for _, tc := range []struct{ node, pod string }{{"", "web-7d9c5b8f4-abcde"}, {"node1", "web-7d9c5b8f4-fghij"}, {"node2", "web-7d9c5b8f4-abcde"}} {
+		c := newCluster(t, nil)
+		args := []string{"flow", "shop/client", "deploy/shop/web:8080"}
+		if tc.node != "" {
+			args = append(args, "--node", tc.node)
+		}
+		got, errs := c.lines(t, args...)
+		said := "nettrace: of the pods of deploy/shop/web:8080, pod/shop/" + tc.pod + ":8080 is followed\n"
+		for _, line := range got {
+			if !strings.HasSuffix(line, " -- shop/client pod/shop/"+tc.pod+":8080") {
+				t.Errorf("--node %q: %s", tc.node, line)
+			}
+		}
+		if !strings.Contains(errs, said) || len(got) == 0 {
+			t.Errorf("--node %q: %s", tc.node, errs)
 		}
 	}
 }

@@ -166,6 +166,8 @@ func (t *plainOutput) open(node string, watches func()) (func([]byte) error, fun
 			text = render.Escape(text)
 		}
 		if t.blocks {
+			t.mu.Lock() // a line can be under way when the run is called off
+			defer t.mu.Unlock()
 			block = append(block, text)
 			return nil
 		}
@@ -175,13 +177,16 @@ func (t *plainOutput) open(node string, watches func()) (func([]byte) error, fun
 		return t.put(text)
 	}
 	return line, func() {
-		if len(block) == 0 {
+		t.mu.Lock()
+		all := block
+		t.mu.Unlock()
+		if len(all) == 0 {
 			return
 		}
 		if t.several() {
-			block = append([]string{"node " + node}, block...)
+			all = append([]string{"node " + node}, all...)
 		}
-		_ = t.put(strings.Join(block, "\n"))
+		_ = t.put(strings.Join(all, "\n"))
 	}
 }
 

@@ -16,9 +16,9 @@ import (
 
 // podCommand says how a command of the nodes is run through pods.
 type podCommand struct {
-	ends    bool // its arguments are the ends of a flow, which say on which nodes to run it
-	story   bool // several nodes tell one story; otherwise each node's output is shown as it is
-	objects bool // it takes Kubernetes objects
+	ends    bool     // its arguments are the ends of a flow, which say on which nodes to run it
+	story   bool     // several nodes tell one story; otherwise each node's output is shown as it is
+	objects bool     // it takes Kubernetes objects
 	formats []string // of the output, where not all of the node's command make sense
 	long    string
 	example string

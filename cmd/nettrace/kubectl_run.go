@@ -95,6 +95,9 @@ func runPods(c *cobra.Command, s streams, o *podOptions, out *output, p podComma
 	}()
 	stopSignals := r.hurryAtSignals()
 	defer stopSignals()
+	if p.ends {
+		args = plan.args
+	}
 	for i, node := range plan.nodes {
 		r.nodes = append(r.nodes, &podNode{name: node, args: podArgs(c, p, args, k.namespace, i == 0 || !p.story), input: input, begun: make(chan struct{})})
 	}
@@ -134,6 +137,7 @@ func planPods(ctx context.Context, k *kubeClient, c *cobra.Command, o *podOption
 	plan, err := n.planFlow(ctx, args[0], args[1], proto, o.nodes, say)
 	if err == nil && !p.story {
 		plan.nodes = plan.nodes[:1]
+		plan.objects = plan.objects.Merge(n.dns(ctx))
 	}
 	return plan, err
 }
@@ -169,7 +173,15 @@ func (r *podRun) run(ctx context.Context, out podOutput, lifetime time.Duration)
 	end := sync.OnceFunc(func() { close(finish) })
 	shown := make(chan error, 1)
 	for _, n := range r.nodes {
-		n.out, n.close = out.open(n.name, n.watches)
+		take, done := out.open(n.name, n.watches)
+		n.close = done
+		n.out = func(b []byte) error {
+			err := take(b)
+			if err != nil { // stdout went away: the programs need not go on
+				end()
+			}
+			return err
+		}
 	}
 	go func() {
 		err := r.guarded("show the output", func() error { return out.show(ctx) })

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -100,4 +102,41 @@ func TestPluginShowsLinesOfNodes(t *testing.T) {
 	if want := `,node1: a drop \x1b[31m,node1: last,node2: a drop \x1b[31m,node2: last`; code != 0 || strings.Join(lines, ",") != want || p.errs.String() != "" {
 		t.Errorf("exit %d: %s\n%s", code, p.errs, strings.Join(lines, ","))
 	}
+}
+
+// fullOutput takes one line.
+type fullOutput struct{ lines int }
+
+func (f *fullOutput) Write(b []byte) (int, error) {
+	if f.lines++; f.lines > 1 {
+		return 0, unix.EPIPE
+	}
+	return len(b), nil
+}
+
+// When nobody reads the output any more, the programs are told to end.
+func TestPluginEndsWithItsOutput(t *testing.T) {
+	c := newCluster(t, nil)
+	c.kubelet = c.RunKubelet(t, func(*corev1.Pod) *exec.Cmd {
+		return exec.Command("sh", "-c", `read objects; echo "a drop"; echo "a drop"; cat >/dev/null; echo "nettrace: end of output" >&2`)
+	})
+	var errs bytes.Buffer
+	code := runPlugin(t.Context(), []string{"drops", "--all-nodes", "--kubeconfig", c.config}, streams{strings.NewReader(""), &fullOutput{}, &errs})
+	c.mustHaveNoPods(t)
+	if code != exitUsage || !strings.Contains(errs.String(), "write the output: broken pipe") {
+		t.Errorf("exit %d: %s", code, errs.String())
+	}
+}
+
+// The pod that diagnoses is told of the cluster's DNS, whoever the ends are.
+func TestPluginTellsOfDNS(t *testing.T) {
+	c := newCluster(t, nil)
+	c.kubelet = c.RunKubelet(t, func(*corev1.Pod) *exec.Cmd {
+		return exec.Command("sh", "-c", `head -n1; echo "nettrace: end of output" >&2; cat >/dev/null`)
+	})
+	p := c.start(t, "diagnose", "shop/client", "10.244.2.20:8080")
+	p.out.has(t, `"kubernetes.io/service-name":"kube-dns"`)
+	_ = p.cmd.Process.Signal(syscall.SIGINT)
+	_ = p.ends(t)
+	c.mustHaveNoPods(t)
 }

@@ -157,7 +157,7 @@ func (n *names) relevant(addrs map[netip.Addr]bool, ends ...k8smeta.Ref) cluster
 	if len(o.Pods)+len(o.Services)+len(o.Slices) <= small {
 		return clusterNote{n.now, o}
 	}
-	out := k8smeta.Objects{Nodes: o.Nodes, Namespaces: o.Namespaces}
+	out := k8smeta.Objects{Nodes: o.Nodes, Namespaces: o.Namespaces, PoliciesUnread: o.PoliciesUnread}
 	spaces := map[string]bool{}
 	for _, e := range ends {
 		spaces[e.Namespace] = true

@@ -58,9 +58,6 @@ type progress struct {
 	dropped []netstate.Asked
 }
 
-// maxJourneys bounds what is kept for the verdict; the first ones decide.
-const maxJourneys = 10000
-
 // pipeline is the one place that sees every step: tracer → journey → names and rules → verdict → render.
 type pipeline struct {
 	out      render.Renderer
@@ -70,7 +67,7 @@ type pipeline struct {
 	in       verdict.Input
 	names    labeller
 	progress progress
-	skipped  int    // journeys beyond maxJourneys
+	kept     kept
 	now      uint64 // monotonic, of the newest tick
 	traced   *netstate.Traced
 	untold   uint64 // times that records of rules were lost
@@ -215,11 +212,7 @@ func (p *pipeline) emit() error {
 		if j.Direction == journey.Request && j.Attempt == 1 {
 			p.progress.requests++
 		}
-		if len(p.in.Journeys) < maxJourneys {
-			p.in.Journeys = append(p.in.Journeys, *j)
-		} else {
-			p.skipped++
-		}
+		p.kept.take(j)
 		if err := p.out.Journey(j); err != nil {
 			return err
 		}
@@ -270,6 +263,7 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	if err := p.emit(); err != nil {
 		return nil, err
 	}
+	p.in.Journeys = p.kept.journeys
 	journey.SortByID(p.in.Journeys)
 	p.in.Lost = p.asm.Lost()
 	if p.names.index != nil {
@@ -279,8 +273,8 @@ func (p *pipeline) finish(early error) (*verdict.Verdict, error) {
 	if p.now > 0 {
 		v.Time = p.wall(p.now)
 	}
-	if p.skipped > 0 {
-		v.Evidence = append(v.Evidence, fmt.Sprintf("%d further packets were followed and not judged", p.skipped))
+	if p.kept.skipped > 0 {
+		v.Evidence = append(v.Evidence, fmt.Sprintf("%d further packets were followed and not judged", p.kept.skipped))
 	}
 	if p.untold > 0 {
 		v.Evidence = append(v.Evidence, fmt.Sprintf("records of rules were lost %d times: rules that they would have named are inferred", p.untold))

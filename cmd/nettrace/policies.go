@@ -12,7 +12,7 @@ import (
 	"github.com/nettrace-io/nettrace/pkg/k8smeta/policy"
 )
 
-// policies says what the NetworkPolicies that are known make of a connection, in one sentence; "" when they, the pods, or the labels of
+// policies says what the NetworkPolicies make of a connection, in one sentence; "" when those of an end's namespace, the pods, or the labels of
 // namespaces that they select by, are not known.
 func (l *labeller) policies(proto string, src, dst netip.Addr, port uint16) (sentence string, allowed bool) {
 	if l.index == nil || len(l.objs.Policies) == 0 {
@@ -42,6 +42,9 @@ func (l *labeller) policies(proto string, src, dst netip.Addr, port uint16) (sen
 func (l *labeller) knownEnd(e *policy.End) bool {
 	if e.Pod == nil {
 		return e.Node != "" || !l.index.InPodNetwork(e.Addr)
+	}
+	if l.index.PoliciesUnread(e.Pod.Namespace) {
+		return false
 	}
 	return l.index.Namespace(e.Pod.Namespace) != nil || !l.index.NeedsNamespaces()
 }

@@ -57,6 +57,9 @@ func (g *Guardian) End(undone bool) error {
 	return errors.Join(err, g.tell.Close(), g.cmd.Wait())
 }
 
+// Leave lets the guardian try again, and does not wait for it.
+func (g *Guardian) Leave() error { return errors.Join(g.tell.Close(), g.cmd.Process.Release()) }
+
 // Watch is the guardian's work: it reads what its parent changes, and has it undone when the pipe ends without a goodbye, because the parent
 // was killed.
 func Watch[T any](r io.Reader, undo func([]T) error) error {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 type change struct {
@@ -63,6 +65,24 @@ func TestGuardianHearsWhatIsTold(t *testing.T) {
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
 			t.Errorf("undone %v: heard %q, %v; want %q", undone, got, err, want)
 		}
+	}
+}
+
+// A guardian that is left tries again, and nobody waits for it.
+func TestLeave(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "heard")
+	if err := unix.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Start(exec.Command("sh", "-c", fmt.Sprintf("cat > %s", file))) // which waits for a reader
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(g.Tell(change{"x"}), g.Leave()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != `{"what":"x"}`+"\n" {
+		t.Errorf("heard %q, %v", got, err)
 	}
 }
 

@@ -5,6 +5,7 @@ package debugpod
 import (
 	"bytes"
 	"hash/maphash"
+	"sync/atomic"
 )
 
 // MaxLine bounds one line of a program's output; what is longer is passed over and counted.
@@ -13,7 +14,7 @@ const MaxLine = 4 << 20
 // Lines takes a stream apart into lines. A line that is longer than MaxLine is passed over. It is an io.Writer for one goroutine.
 type Lines struct {
 	Each func(line []byte) error // without the line's end; the bytes are the callee's until it returns
-	Long int                     // lines that were passed over
+	Long atomic.Int64            // lines that were passed over; may be read at any time
 
 	part []byte
 	skip bool
@@ -30,7 +31,7 @@ func (l *Lines) Write(p []byte) (int, error) {
 		}
 		if !l.skip && len(l.part)+i > MaxLine {
 			l.part, l.skip = nil, true
-			l.Long++
+			l.Long.Add(1)
 		}
 		if !l.skip {
 			l.part = append(l.part, p[:i]...)

@@ -20,7 +20,7 @@ func TestLines(t *testing.T) {
 			}
 		}
 		rest, ok := l.Flush()
-		if strings.Join(got, "|") != "one||two three" || string(rest) != "four" || !ok || l.Long != 0 {
+		if strings.Join(got, "|") != "one||two three" || string(rest) != "four" || !ok || l.Long.Load() != 0 {
 			t.Errorf("in parts of %d: %q, rest %q", size, got, rest)
 		}
 		if _, ok := l.Flush(); ok {
@@ -35,8 +35,8 @@ func TestLongLinesArePassedOver(t *testing.T) {
 	for _, p := range []string{"a\n", strings.Repeat("x", MaxLine), "y", "z\nb\n", strings.Repeat("x", MaxLine+1) + "\nc\n"} {
 		_, _ = l.Write([]byte(p))
 	}
-	if strings.Join(got, "|") != "a|b|c" || l.Long != 2 {
-		t.Errorf("%d lines, %d long", len(got), l.Long)
+	if strings.Join(got, "|") != "a|b|c" || l.Long.Load() != 2 {
+		t.Errorf("%d lines, %d long", len(got), l.Long.Load())
 	}
 }
 

@@ -4,11 +4,13 @@ package debugpod
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -41,11 +43,11 @@ const EndMark = "nettrace: end of output"
 // stdin, and what it wrote meanwhile is read from its log. The error says in one sentence why there is no exit code; what was written until
 // then has been handed on.
 func (s *Session) Run(ctx context.Context, name, node string, input io.Reader, o Output) (Result, error) {
-	r := &reading{Output: o, outSeen: NewResumed(), errSeen: NewResumed()}
+	r := newReading(o)
 	in := &firstRead{r: input}
 	cutErr := s.attachWith(ctx, name, in, r)
-	if r.err != nil {
-		return Result{}, r.err
+	if err := r.failure(); err != nil {
+		return Result{}, err
 	}
 	if ctx.Err() != nil && !s.deletedByUs(name) {
 		return Result{}, ctx.Err()
@@ -58,14 +60,14 @@ func (s *Session) Run(ctx context.Context, name, node string, input io.Reader, o
 		code, err = s.endedWithin(ctx, name, node, endWithin)
 	}
 	res := Result{Code: code}
-	if !r.whole { // a connection that was cut can look like one that was closed
+	if !r.isWhole() { // a connection that was cut can look like one that was closed
 		s.recover(name, node, r, &res)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("the pod on node %s has not ended within %v after its connection did: is the node there? 'kubectl get node %s' tells", node, endWithin, node)
 	}
 	r.finish(node, &res)
-	return res, errors.Join(err, r.err)
+	return res, errors.Join(err, r.failure())
 }
 
 func (s *Session) endedWithin(ctx context.Context, name, node string, d time.Duration) (int, error) {
@@ -76,18 +78,19 @@ func (s *Session) endedWithin(ctx context.Context, name, node string, d time.Dur
 
 // attachWith attaches, again when it could not.
 func (s *Session) attachWith(ctx context.Context, name string, in *firstRead, r *reading) error {
-	out, errs := &Lines{Each: r.out}, &Lines{Each: r.errLine}
+	defer r.detach()
+	out, errs := &Lines{Each: r.attached(r.outLine)}, &Lines{Each: r.attached(r.errLine)}
 	for try := 1; ; try++ {
 		err := s.Attach(ctx, name, Streams{In: in, Out: out, Err: errs})
 		if err == nil {
 			if line, ok := out.Flush(); ok {
-				_ = r.out(line)
+				_ = r.outLine(line, true)
 			}
 			if line, ok := errs.Flush(); ok {
-				_ = r.errLine(line)
+				_ = r.errLine(line, true)
 			}
 		}
-		r.long += out.Long + errs.Long
+		r.passedOver(out, errs)
 		if err == nil || in.began.Load() || try == attempts || forbidden(err) || s.hasEnded(name) {
 			return err
 		}
@@ -128,43 +131,128 @@ func (f *firstRead) Read(p []byte) (int, error) {
 	return f.r.Read(p)
 }
 
-// reading hands lines on, each once.
+// reading hands lines on, each once. The attach has a goroutine for each of the program's streams, and client-go leaves them behind when it is
+// aborted: what they still bring then is refused, and read from the log.
 type reading struct {
-	Output
-	outSeen, errSeen *Resumed
-	long, taken      int
-	whole            bool  // the end mark came
-	err              error // of the callee
+	out, errs oneStream
+
+	mu          sync.Mutex // for what follows, and for what was seen of both streams; not held while a line is handed on, which may block
+	long, taken int
+	whole       bool  // the end mark came
+	detached    bool  // the attach is over
+	err         error // of the callee
 }
 
-func (r *reading) out(line []byte) error { return r.take(r.outSeen, r.Out, line) }
-func (r *reading) errLine(line []byte) error {
-	if string(line) == EndMark {
+// oneStream is one of a program's streams.
+type oneStream struct {
+	hand sync.Mutex // held while a line is handed on: they go on one by one, in their order
+	to   func([]byte) error
+	seen *Resumed
+}
+
+func newReading(o Output) *reading {
+	return &reading{out: oneStream{to: o.Out, seen: NewResumed()}, errs: oneStream{to: o.Err, seen: NewResumed()}}
+}
+
+// errDetached ends who still copies from an attach that was aborted.
+var errDetached = errors.New("the attach is over")
+
+func (r *reading) detach() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.detached = true
+}
+
+// attached is what takes an attach's lines.
+func (r *reading) attached(take func([]byte, bool) error) func([]byte) error {
+	return func(b []byte) error { return take(b, true) }
+}
+
+func (r *reading) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+func (r *reading) isWhole() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.whole
+}
+
+func (r *reading) passedOver(all ...*Lines) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range all {
+		r.long += int(l.Long.Load())
+	}
+}
+
+func (r *reading) outLine(b []byte, live bool) error { return r.take(&r.out, b, live) }
+func (r *reading) errLine(b []byte, live bool) error {
+	if string(b) == EndMark {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.whole = true
 		return nil
 	}
-	return r.take(r.errSeen, r.Err, line)
+	return r.take(&r.errs, b, live)
 }
 
-func (r *reading) take(seen *Resumed, to func([]byte) error, line []byte) error {
-	if !seen.New(line) {
-		return nil
+// take hands on a line that is new; live is false for one from the log.
+func (r *reading) take(l *oneStream, b []byte, live bool) error {
+	l.hand.Lock()
+	defer l.hand.Unlock()
+	if fresh, err := r.admit(l, b, live); !fresh {
+		return err
+	}
+	err := l.to(b)
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.err = cmp.Or(r.err, err)
+	}
+	return err
+}
+
+// admit reports whether a line is to be handed on.
+func (r *reading) admit(l *oneStream, b []byte, live bool) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if live && r.detached {
+		return false, errDetached
+	}
+	if !l.seen.New(b) {
+		return false, nil
 	}
 	r.taken++
-	if err := to(line); err != nil && r.err == nil {
-		r.err = err
-	}
-	return r.err
+	return true, nil
+}
+
+// again says that both streams begin anew, and returns how many lines were handed on before.
+func (r *reading) again() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.out.seen.Again()
+	r.errs.seen.Again()
+	return r.taken
+}
+
+func (r *reading) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.taken
 }
 
 // stderrPrefix begins what the program writes to stderr; a log has both streams.
 var stderrPrefix = []byte("nettrace: ")
 
-func (r *reading) either(line []byte) error {
-	if bytes.HasPrefix(line, stderrPrefix) {
-		return r.errLine(line)
+// either takes a line of the log.
+func (r *reading) either(b []byte) error {
+	if bytes.HasPrefix(b, stderrPrefix) {
+		return r.errLine(b, false)
 	}
-	return r.out(line)
+	return r.outLine(b, false)
 }
 
 // recover reads from the log what a cut connection did not bring. A log stream that is cut is read again.
@@ -173,10 +261,8 @@ func (s *Session) recover(name, node string, r *reading, res *Result) {
 	defer cancel()
 	var err error
 	for try := 1; try <= attempts && ctx.Err() == nil; try++ {
-		r.outSeen.Again()
-		r.errSeen.Again()
-		before := r.taken
-		if err = s.readLog(ctx, name, r); err == nil && r.taken == before {
+		before := r.again()
+		if err = s.readLog(ctx, name, r); err == nil && r.count() == before {
 			return // nothing was missing: the program was killed
 		}
 		if err == nil {
@@ -200,12 +286,14 @@ func (s *Session) readLog(ctx context.Context, name string, r *reading) error {
 	defer body.Close()
 	lines := &Lines{Each: r.either}
 	_, err = io.Copy(lines, body)
-	r.long += lines.Long
+	r.passedOver(lines)
 	return err
 }
 
 func (r *reading) finish(node string, res *Result) {
-	if r.outSeen.Gap {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.out.seen.Gap {
 		res.Notes = append(res.Notes, fmt.Sprintf("a part of what the pod on node %s wrote is missing: its log was cut off meanwhile", node))
 	}
 	if r.long > 0 {

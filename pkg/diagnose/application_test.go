@@ -4,6 +4,7 @@ package diagnose
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -107,10 +108,15 @@ func TestNetworkPolicy(t *testing.T) {
 	has := func(w *world) {
 		w.objs.Policies = []k8smeta.Policy{{Namespace: "shop", Name: "p", Spec: networkingv1.NetworkPolicySpec{}}}
 	}
-	decides := func(why string, allowed bool) func(*testing.T) Result {
+	const forbidden = "RBAC does not allow to list networkpolicies"
+	unread := func(w *world) { w.in.NoPolicies = forbidden }
+	decides := func(why string, allowed bool, broken ...func(*world)) func(*testing.T) Result {
 		return func(t *testing.T) Result {
 			w := newWorld()
 			has(w)
+			for _, b := range broken {
+				b(w)
+			}
 			in := w.input(t)
 			in.Policies = func(proto string, src, dst netip.Addr, port uint16) (string, bool) {
 				if proto != "tcp" || src != ip("10.244.1.10") || dst != ip("10.244.2.20") || port != 8080 {
@@ -127,8 +133,15 @@ func TestNetworkPolicy(t *testing.T) {
 	if r := decides("rule 0 of shop/p", true)(t); r.Status != OK || r.Summary != "rule 0 of shop/p" {
 		t.Errorf("allowed: %+v", r)
 	}
+	if r := decides("rule 0 of shop/p", true, unread)(t); r.Status != Unknown || !strings.Contains(r.Summary, forbidden) {
+		t.Errorf("allowed by those that were read: %+v", r)
+	}
+	if r := decides("policy shop/p has no rule", false, unread)(t); r.Status != Wrong {
+		t.Errorf("denied by one of those that were read: %+v", r)
+	}
 	try(t, "network-policy", []want{
 		{name: "none", status: OK},
+		{name: "none that may be read", broken: unread, status: Unknown, words: []string{forbidden}},
 		{name: "they do not decide", broken: has, status: Unknown, words: []string{"do not decide"}},
 		{name: "no endpoint", broken: asService(func(w *world) { has(w); nobodyReady(w) }), status: NotApplicable},
 		{name: "no Kubernetes", broken: (*world).unnamed, status: Unknown, words: []string{"--no-kubernetes"}},

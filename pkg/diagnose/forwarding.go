@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
 )
 
 func init() {
@@ -109,7 +110,7 @@ func (in *Input) reversed(p *parts, at, from *netstate.Namespace, src side, dst 
 	if mode == "1" && ok && r.Dev != dev.Name && !src.addr.Is6() {
 		p.bad(Result{Cause: "rp-filter", Node: at.Node, Stops: true, Summary: fmt.Sprintf("%s drops packets from %s at %s: its route back leads to %s, and rp_filter is strict", at.Node, in.who(src.addr, 0), dev.Name, r.Dev),
 			Evidence: []string{fmt.Sprintf("state: rp_filter of %s is 1; the way back to %s leads to %s", dev.Name, src.addr, r.Dev)},
-			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.ipv4.conf.%s.rp_filter=0 net.ipv4.conf.all.rp_filter=0, or correct the route", at.Node, dev.Name)}})
+			Fix:      []string{fmt.Sprintf("on %s: sysctl -w %s=0 net.ipv4.conf.all.rp_filter=0, or correct the route", at.Node, verdict.Setting("net.ipv4.conf", dev.Name, "rp_filter"))}})
 		return
 	}
 	p.good(fmt.Sprintf("%s takes packets of %s at %s", at.Node, src.addr, dev.Name))

@@ -111,6 +111,9 @@ func networkPolicy(in *Input) Result {
 	}
 	w := in.path()
 	if len(in.Index.Objects().Policies) == 0 {
+		if in.NoPolicies != "" {
+			return unknown("NetworkPolicies are not known: " + in.NoPolicies)
+		}
 		return Result{Status: OK, Summary: "no NetworkPolicy that is known selects either end"}
 	}
 	var p parts
@@ -119,6 +122,8 @@ func networkPolicy(in *Input) Result {
 		switch {
 		case why == "":
 			p.unsure(fmt.Sprintf("the NetworkPolicies do not decide about %s: an end or labels are not known", in.who(t.addr, 0)))
+		case allowed && in.NoPolicies != "":
+			p.unsure(fmt.Sprintf("%s, but not all NetworkPolicies are known: %s", why, in.NoPolicies))
 		case allowed:
 			p.good(why)
 		default:

@@ -125,7 +125,7 @@ func TestForwarding(t *testing.T) {
 	astray := func(w *world) { w.node2.Routes[3].Dev, w.node2.Routes[3].Gateway = "eth0", ip("192.168.50.1") }
 	try(t, "rp-filter", []want{
 		{name: "off", status: OK},
-		{name: "strict and the way back is another", broken: func(w *world) { astray(w); w.node2.Sysctls["net.ipv4.conf.flannel.1.rp_filter"] = "1" }, status: Wrong, cause: "rp-filter", stops: true, node: "node2", words: []string{"leads to eth0"}},
+		{name: "strict and the way back is another", broken: func(w *world) { astray(w); w.node2.Sysctls["net.ipv4.conf.flannel.1.rp_filter"] = "1" }, status: Wrong, cause: "rp-filter", stops: true, node: "node2", words: []string{"leads to eth0", "net/ipv4/conf/flannel.1/rp_filter=0"}},
 		{name: "all counts too", broken: func(w *world) { astray(w); w.node2.Sysctls["net.ipv4.conf.all.rp_filter"] = "1" }, status: Wrong, cause: "rp-filter", stops: true},
 		{name: "loose", broken: func(w *world) {
 			astray(w)

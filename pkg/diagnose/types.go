@@ -109,6 +109,8 @@ type Input struct {
 	Name func(proto string, a netip.Addr, port uint16) string
 	// Policies says what the NetworkPolicies make of a connection, in a sentence; "" when they are not known. nil: there are none.
 	Policies func(proto string, src, dst netip.Addr, port uint16) (sentence string, allowed bool)
+	// NoPolicies says why the NetworkPolicies of the ends' namespaces were not read, or not all; "" when they were.
+	NoPolicies string
 
 	way  *way
 	walk *walked

@@ -3,10 +3,12 @@
 package drops
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -31,7 +33,7 @@ type Options struct {
 // Bounds of bpf/drops.bpf.c.
 const (
 	MaxAddresses = 1024
-	maxPods      = 4096
+	MaxPods      = 4096
 )
 
 // Session counts drops from Start until Close.
@@ -186,13 +188,13 @@ func (s *Session) Counts() ([]Count, Lost, error) {
 	return out, lost, err
 }
 
-// SetPods says which namespaces and addresses Options.Pods lets through.
+// SetPods says which namespaces and addresses Options.Pods lets through: MaxPods of each, the lowest ones.
 func (s *Session) SetPods(spaces []uint32, addrs []netip.Addr) error {
 	want, in := map[bpfPrefix]bool{}, map[uint32]bool{}
-	for _, a := range addrs[:min(len(addrs), maxPods)] {
+	for _, a := range lowest(addrs, netip.Addr.Compare) {
 		want[prefixKey(netip.PrefixFrom(a, a.BitLen()))] = true
 	}
-	for _, n := range spaces[:min(len(spaces), maxPods)] {
+	for _, n := range lowest(spaces, cmp.Compare[uint32]) {
 		in[n] = true
 	}
 	err := errors.Join(replace(s.coll.Maps["pods"], s.pods, want), replace(s.coll.Maps["spaces"], s.spaces, in))
@@ -203,18 +205,34 @@ func (s *Session) SetPods(spaces []uint32, addrs []netip.Addr) error {
 	return nil
 }
 
-func replace[K comparable](m *ebpf.Map, old, want map[K]bool) error {
+// lowest cuts a list to what a map holds, each time to the same ones.
+func lowest[T comparable](all []T, compare func(a, b T) int) []T {
+	all = slices.Clone(all)
+	slices.SortFunc(all, compare)
+	all = slices.Compact(all)
+	return all[:min(len(all), MaxPods)]
+}
+
+// kernelMap is what replace needs of an ebpf.Map.
+type kernelMap interface {
+	Put(key, value any) error
+	Delete(key any) error
+}
+
+// replace makes a map hold what is wanted. What is not wanted any more goes first: the map may be full.
+func replace[K comparable](m kernelMap, old, want map[K]bool) error {
 	var err error
+	for k := range old {
+		if want[k] {
+			continue
+		}
+		if e := m.Delete(k); !errors.Is(e, ebpf.ErrKeyNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
 	for k := range want {
 		if !old[k] {
 			err = errors.Join(err, m.Put(k, uint8(1)))
-		}
-	}
-	for k := range old {
-		if e := error(nil); !want[k] {
-			if e = m.Delete(k); !errors.Is(e, ebpf.ErrKeyNotExist) {
-				err = errors.Join(err, e)
-			}
 		}
 	}
 	return err

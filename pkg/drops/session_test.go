@@ -3,8 +3,12 @@
 package drops
 
 import (
+	"cmp"
+	"errors"
 	"net/netip"
 	"testing"
+
+	"github.com/cilium/ebpf"
 )
 
 // Prefixes are compared as bpf/drops.bpf.c lays them out.
@@ -45,5 +49,45 @@ func TestConfigure(t *testing.T) {
 		if o.configure(spec, 3) == nil {
 			t.Error("a variable is missing and nobody says so")
 		}
+	}
+}
+
+// bounded is a map of a few entries.
+type bounded map[any]bool
+
+func (b bounded) Put(k, _ any) error {
+	if !b[k] && len(b) >= 3 {
+		return errors.New("the map is full")
+	}
+	b[k] = true
+	return nil
+}
+
+func (b bounded) Delete(k any) error {
+	if !b[k] {
+		return ebpf.ErrKeyNotExist
+	}
+	delete(b, k)
+	return nil
+}
+
+// A full map is filled with others: what goes makes room for what comes, and what is gone already is no error.
+func TestReplace(t *testing.T) {
+	m := bounded{uint32(1): true, uint32(2): true, uint32(3): true}
+	want := map[uint32]bool{3: true, 4: true, 5: true}
+	if err := replace(m, map[uint32]bool{1: true, 2: true, 3: true, 9: true}, want); err != nil || len(m) != 3 || !m[uint32(4)] || !m[uint32(5)] {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
+// More than the kernel side holds are cut to the same ones each time, whatever their order.
+func TestLowest(t *testing.T) {
+	var all []uint32
+	for i := range uint32(MaxPods + 10) {
+		all = append(all, MaxPods+9-i, i)
+	}
+	first := all[0]
+	if got := lowest(all, cmp.Compare[uint32]); len(got) != MaxPods || got[0] != 0 || got[MaxPods-1] != MaxPods-1 || all[0] != first {
+		t.Errorf("%d of them", len(got))
 	}
 }

@@ -5,6 +5,7 @@ package journey
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -460,6 +461,49 @@ func TestSentences(t *testing.T) {
 		Describe(&j, Words{})
 		if j.Hops[0].What != tc.want {
 			t.Errorf("%q, want %q", j.Hops[0].What, tc.want)
+		}
+	}
+}
+
+// Topology: a loop of routes, longer than what is kept of a way. Action: the packet is dropped in the end, or arrives. Expectation: the last hop
+// says so, the drop that is told is this one, and the journey is not complete.
+func TestTheEndOfAWayThatIsTooLong(t *testing.T) {
+	loop := make([]tracer.Event, 0, maxHops+51)
+	for i := range uint64(maxHops + 50) {
+		loop = append(loop, ev(i+1, tracer.PointRX, 2, "eth"+strconv.FormatUint(i, 10), "phys"))
+	}
+	at := uint64(maxHops + 51)
+	for _, tc := range []struct {
+		name string
+		end  []tracer.Event
+		want End
+		last Stage
+	}{
+		{"dropped", []tracer.Event{dropped2(at, "ip_forward", "IP_INHDR", "ip_forward")}, Dropped, StageDrop},
+		{"dropped by a rule", []tracer.Event{called(at, "nf_hook_slow", inHook(2)), called(at, "ipt_do_table", inHook(2), ofTable("filter", "")),
+			dropped2(at, "nf_hook_slow", "NETFILTER_DROP", "nf_hook_slow", "ip_forward")}, Dropped, StageDrop},
+		{"a VXLAN device without a remote", []tracer.Event{called(at, "vxlan_xmit"), called(at, "skb_release_head_state")}, Dropped, StageDrop},
+		{"arrived", []tracer.Event{called(at, "ip_local_deliver"), called(at, "skb_release_head_state")}, Delivered, StageSocket},
+		{"still under way", nil, Open, StageDeviceRx},
+	} {
+		a := New(Options{})
+		for _, e := range append(loop[:len(loop):len(loop)], tc.end...) {
+			a.Add(&e)
+		}
+		a.Flush()
+		j := a.Done()[0]
+		last := &j.Hops[len(j.Hops)-1]
+		if j.End != tc.want || last.Stage != tc.last || len(j.Hops) != maxHops || j.Complete {
+			t.Errorf("%s: %s after %d hops, the last is %s, complete %v", tc.name, j.End, len(j.Hops), last.Stage, j.Complete)
+		}
+		drops := a.Drops()
+		if tc.want == Dropped && (len(drops) != 1 || drops[0].Hop.Stage != StageDrop || j.DropHop() != maxHops-1) {
+			t.Errorf("%s: drops %+v, hop %d", tc.name, drops, j.DropHop())
+		}
+		for i := range j.Hops {
+			if h := &j.Hops[i]; h.Stage == StageDeviceRx && (h.Verdict != "" || h.Tables != nil) {
+				t.Errorf("%s: hop %d has what another one did: %+v", tc.name, i, h)
+			}
 		}
 	}
 }

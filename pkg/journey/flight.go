@@ -237,12 +237,16 @@ func (f *flight) atLast(a *Assembler, h *Hop) {
 	}
 }
 
+// add appends a hop. Of a way that is too long, a loop, the end takes the last step's place: without it nothing tells why the packet ended.
 func (f *flight) add(h Hop) {
-	if len(f.j.Hops) >= maxHops {
-		f.cut = true
+	if len(f.j.Hops) < maxHops {
+		f.j.Hops = append(f.j.Hops, h)
 		return
 	}
-	f.j.Hops = append(f.j.Hops, h)
+	f.cut = true
+	if h.Stage == StageDrop || h.Stage == StageSocket {
+		f.j.Hops[maxHops-1] = h
+	}
 }
 
 func (f *flight) lastHop() *Hop {

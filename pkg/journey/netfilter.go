@@ -45,7 +45,10 @@ func (f *flight) beginHook(a *Assembler, e *tracer.Event) *Hop {
 	if e.InDev != "" && e.Dev == "" {
 		h.Dev, h.Ifindex = e.InDev, e.InIndex
 	}
-	f.add(h)
+	if f.add(h); f.cut { // no hop stands for the hook
+		f.pend.hook = 0
+		return &h
+	}
 	f.pend.hook = len(f.j.Hops)
 	return &f.j.Hops[f.pend.hook-1]
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // maxAll bounds how many objects of a kind All reads.
@@ -17,39 +18,51 @@ const maxAll = 50000
 func (a *API) All(ctx context.Context) Objects {
 	var out Objects
 	for _, resource := range []string{"nodes", "services", "pods"} {
-		out = out.Merge(a.every(ctx, query{resource: resource}))
+		page, _ := a.pages(ctx, query{resource: resource}, maxAll)
+		out = out.Merge(page)
 	}
 	return out
 }
 
-// every reads the pages of a list.
-func (a *API) every(ctx context.Context, q query) Objects {
+// pages reads a list, of at most so many objects. With an error it gives what came until then.
+func (a *API) pages(ctx context.Context, q query, most int) (Objects, error) {
 	var out Objects
 	next := ""
 	for n := 0; ; {
-		page, cancel := context.WithTimeout(ctx, a.patience)
 		obj := blankFor(q)
-		err := a.c.groups[q.group].Get().Resource(q.resource).MaxRetries(1).Param("limit", "500").Param("continue", next).Do(page).Into(obj)
-		if err != nil {
-			_ = a.note(page, q, err)
-			cancel()
-			return out
+		if err := a.page(ctx, q, next, obj); err != nil {
+			return out, err
 		}
-		cancel()
 		items, err := meta.ExtractList(obj)
-		if a.odd(q, err) != nil {
-			return out
+		if err != nil {
+			return out, a.odd(q, err)
 		}
 		for _, item := range items {
-			_ = a.odd(q, out.Add(item))
+			_ = a.odd(q, out.Add(item)) // the others are good
 		}
 		l, err := meta.ListAccessor(obj)
 		if n += len(items); err != nil || l.GetContinue() == "" {
-			return out
+			return out, nil
 		}
-		if next = l.GetContinue(); n >= maxAll {
-			a.say(fmt.Sprintf("the cluster has more than %d %s: names of the others are missing", maxAll, q.resource))
-			return out
+		if next = l.GetContinue(); n >= most {
+			a.say(fmt.Sprintf("there are more than %d %s %s: names of the others are missing", most, q.resource, q.where()))
+			return out, nil
 		}
 	}
+}
+
+// page makes the request for one page.
+func (a *API) page(ctx context.Context, q query, next string, into runtime.Object) error {
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
+	defer cancel()
+	r := a.c.groups[q.group].Get().NamespaceIfScoped(q.namespace, q.namespace != "").Resource(q.resource).MaxRetries(1).Param("limit", "500")
+	for name, value := range map[string]string{"continue": next, "fieldSelector": q.fields, "labelSelector": q.labels} {
+		if value != "" {
+			r = r.Param(name, value)
+		}
+	}
+	if err := r.Do(ctx).Into(into); err != nil {
+		return a.note(ctx, q, err)
+	}
+	return nil
 }

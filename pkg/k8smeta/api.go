@@ -15,13 +15,13 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// API asks an API server for single objects, and for short lists by field or label; never for all pods of a cluster. Answers are kept, the
+// API asks an API server for single objects, and for lists by field, label or namespace, of at most 5000 objects; only All asks for all pods of
+// a cluster. Answers are kept, the
 // empty ones too. A server that does not answer is asked no more, and a resource that may not be read is not asked for again: what is
 // missing is told by Missing.
 type API struct {
@@ -92,7 +92,7 @@ func (a *API) PodsAt(ctx context.Context, ip netip.Addr) (Objects, bool) {
 	return a.ask(ctx, query{resource: "pods", fields: fields.OneTermEqualSelector("status.podIP", ip.String()).String()})
 }
 
-// PodsIn asks for the pods of a namespace, at most 500: for a Deployment's pods, and for names that are near.
+// PodsIn asks for the pods of a namespace: for a Deployment's pods, and for names that are near.
 func (a *API) PodsIn(ctx context.Context, namespace string) (Objects, bool) {
 	return a.ask(ctx, query{resource: "pods", namespace: namespace})
 }
@@ -107,7 +107,7 @@ func (a *API) ServicesAt(ctx context.Context, ip netip.Addr) (Objects, bool) {
 	return a.ask(ctx, query{resource: "services", fields: fields.OneTermEqualSelector("spec.clusterIP", ip.String()).String()})
 }
 
-// ServicesIn asks for the Services of a namespace, at most 500.
+// ServicesIn asks for the Services of a namespace.
 func (a *API) ServicesIn(ctx context.Context, namespace string) (Objects, bool) {
 	return a.ask(ctx, query{resource: "services", namespace: namespace})
 }
@@ -159,38 +159,23 @@ func (a *API) ask(ctx context.Context, q query) (Objects, bool) {
 	return have.objs, have.err == nil
 }
 
+// maxOfOne bounds how many objects one list of a single namespace, node or Service may have.
+const maxOfOne = 5000
+
 // get makes the request.
 func (a *API) get(ctx context.Context, q query) (Objects, error) {
+	if q.name == "" {
+		return a.pages(ctx, q, maxOfOne)
+	}
 	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
-	r := a.c.groups[q.group].Get().NamespaceIfScoped(q.namespace, q.namespace != "").Resource(q.resource).MaxRetries(1)
-	if q.name != "" {
-		r = r.Name(q.name)
-	} else {
-		r = r.Param("limit", "500")
-	}
-	if q.fields != "" {
-		r = r.Param("fieldSelector", q.fields)
-	}
-	if q.labels != "" {
-		r = r.Param("labelSelector", q.labels)
-	}
 	obj := blankFor(q)
+	r := a.c.groups[q.group].Get().NamespaceIfScoped(q.namespace, q.namespace != "").Resource(q.resource).MaxRetries(1).Name(q.name)
 	if err := r.Do(ctx).Into(obj); err != nil {
 		return Objects{}, a.note(ctx, q, err)
 	}
 	var out Objects
-	if q.name != "" {
-		return out, a.odd(q, out.Add(obj))
-	}
-	items, err := meta.ExtractList(obj)
-	if err != nil {
-		return out, a.odd(q, err)
-	}
-	for _, item := range items {
-		_ = a.odd(q, out.Add(item)) // the others are good
-	}
-	return out, nil
+	return out, a.odd(q, out.Add(obj))
 }
 
 // odd tells of an object that cannot be used.
@@ -279,14 +264,18 @@ func (q query) forbidden() string {
 	if q.group != "" {
 		resource += "." + q.group
 	}
-	where := "in all namespaces"
+	return fmt.Sprintf("RBAC does not allow to %s %s %s: names from them are missing", verb, resource, q.where())
+}
+
+// where is what was asked, in words.
+func (q query) where() string {
 	switch {
 	case q.resource == "nodes" || q.resource == "namespaces":
-		where = "cluster-wide"
+		return "cluster-wide"
 	case q.namespace != "":
-		where = "in namespace " + q.namespace
+		return "in namespace " + q.namespace
 	}
-	return fmt.Sprintf("RBAC does not allow to %s %s %s: names from them are missing", verb, resource, where)
+	return "in all namespaces"
 }
 
 // blankFor is what an answer is decoded into.

@@ -3,9 +3,13 @@
 package k8smeta
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +107,71 @@ func TestNamespacesOfPolicies(t *testing.T) {
 	}
 	if n := a.Requests(); n > maxRequests {
 		t.Errorf("%d requests:\n%s", n, strings.Join(s.Requests(), "\n"))
+	}
+}
+
+// Policies are read where ends that are addresses turn out to be, too; where they could not be read is known, and goes with the objects.
+func TestPoliciesOfAddresses(t *testing.T) {
+	for _, deny := range []bool{false, true} {
+		s, a := server(t)
+		s.Put(&networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "p"}})
+		if deny {
+			s.Deny("networkpolicies", http.StatusForbidden)
+		}
+		o := Gather(t.Context(), a, Question{Nodes: []string{"node1"}, Addrs: addrs("10.244.1.10", "10.96.0.80")})
+		asked := 0
+		for _, r := range s.Requests() {
+			if strings.Contains(r, "/networkpolicies") {
+				asked++
+			}
+		}
+		if n := a.Requests(); n > maxRequests || asked != 1 {
+			t.Errorf("%d requests, %d for policies:\n%s", n, asked, strings.Join(s.Requests(), "\n"))
+		}
+		b, err := o.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Read(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := NewIndex(back, time.Now())
+		if x.PoliciesUnread("shop") != deny || x.PoliciesUnread("other") || (len(back.Policies) == 1) == deny {
+			t.Errorf("denied %v: %s, unread %v", deny, counts(back), back.PoliciesUnread)
+		}
+	}
+}
+
+// A list comes in pages; one without an end is cut, which is said.
+func TestListsComeInPages(t *testing.T) {
+	for _, tc := range []struct {
+		name               string
+		pages, pods, asked int
+		said               string
+	}{
+		{"one", 1, 500, 1, ""},
+		{"three", 3, 1500, 3, ""},
+		{"endless", 1 << 20, 5000, 10, "there are more than 5000 pods in namespace shop: names of the others are missing"},
+	} {
+		s, a := server(t)
+		s.Before(func(w http.ResponseWriter, r *http.Request) bool {
+			page, _ := strconv.Atoi(r.URL.Query().Get("continue"))
+			l := corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}}
+			for i := range 500 {
+				l.Items = append(l.Items, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: fmt.Sprintf("p%d-%d", page, i)}})
+			}
+			if page+1 < tc.pages {
+				l.Continue = strconv.Itoa(page + 1)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(&l)
+			return true
+		})
+		o, ok := a.PodsIn(t.Context(), "shop")
+		if said := strings.Join(a.Missing(), "\n"); !ok || len(o.Pods) != tc.pods || a.Requests() != tc.asked || said != tc.said {
+			t.Errorf("%s: %v, %d pods, %d requests, %q", tc.name, ok, len(o.Pods), a.Requests(), said)
+		}
 	}
 }
 

@@ -83,8 +83,9 @@ func isJSON(b *bufio.Reader) bool {
 
 // head is what every object and list begins with.
 type head struct {
-	Kind  string            `json:"kind"`
-	Items []json.RawMessage `json:"items"`
+	Kind   string            `json:"kind"`
+	Items  []json.RawMessage `json:"items"`
+	Unread []string          `json:"policiesUnread"` // of Objects.List
 }
 
 // lines counts the lines that were read, so that an offset can be told as a line.
@@ -186,8 +187,11 @@ func document(raw []byte, o *Objects) (int, error) {
 	if h.Items == nil {
 		return 1, object(raw, h.Kind, o)
 	}
+	o.PoliciesUnread = union(o.PoliciesUnread, h.Unread)
 	for i, item := range h.Items {
-		var k head
+		var k struct {
+			Kind string `json:"kind"`
+		}
 		err := json.Unmarshal(item, &k)
 		if err == nil {
 			if k.Kind == "" && len(h.Kind) > 4 { // a typed list from the API: its items have no kind

@@ -5,6 +5,7 @@ package k8smeta
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -175,10 +176,32 @@ func (x *Index) serviceTarget(n Name, s *Service, w Want) (Target, error) {
 			t.Addrs, t.Port = append(t.Addrs, e.Addr.Addr()), e.Addr.Port()
 		}
 	}
+	if p == nil {
+		t.Addrs = x.readyAddrs(s)
+	}
 	if len(t.Addrs) == 0 {
 		return Target{}, fmt.Errorf("%s is headless and has no ready endpoints: its name stands for no address", name)
 	}
 	return t, nil
+}
+
+// readyAddrs are the addresses of a headless Service's endpoints, whatever their ports: where none is asked for, as with ICMP.
+func (x *Index) readyAddrs(s *Service) (out []netip.Addr) {
+	for _, sl := range x.Slices(s) {
+		for i := range sl.Endpoints {
+			e := &sl.Endpoints[i]
+			if !e.Usable() && !s.NotReady {
+				continue
+			}
+			for _, a := range e.Addrs {
+				if !slices.Contains(out, a) {
+					out = append(out, a)
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out
 }
 
 // choosePort finds the port that a name means. Without one, a Service with a single port leaves no doubt.
@@ -199,7 +222,7 @@ func choosePort(n Name, s *Service, w Want, name string) (*ServicePort, error) {
 	switch {
 	case len(fit) == 1:
 		return fit[0], nil
-	case w.Proto == "icmp":
+	case w.Proto == "icmp", n.Port == "" && len(s.Ports) == 0 && s.Headless():
 		return nil, nil
 	case len(fit) == 0 && n.Port != "":
 		return nil, noPort(name, n.Port, have)
@@ -219,12 +242,12 @@ func choosePort(n Name, s *Service, w Want, name string) (*ServicePort, error) {
 // Backends are the endpoints of a Service's port, ready ones first; nil when no EndpointSlice of the Service is known, which is not the same as
 // none: a Service without endpoints has an empty slice.
 func (x *Index) Backends(s *Service, p *ServicePort) []Backend {
-	slices := x.Slices(s)
-	if len(slices) == 0 {
+	all := x.Slices(s)
+	if len(all) == 0 {
 		return nil
 	}
 	out := []Backend{}
-	for _, sl := range slices {
+	for _, sl := range all {
 		for _, ep := range sl.Ports {
 			if ep.Name != p.Name || ep.Proto != p.Proto {
 				continue

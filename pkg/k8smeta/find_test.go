@@ -131,6 +131,7 @@ func TestFind(t *testing.T) {
 		{"svc/kube-system/kube-dns:metrics", Want{}, "svc/kube-system/kube-dns:metrics [10.96.0.10] 9153 tcp"},
 		{"svc/kube-system/kube-dns", Want{Proto: "icmp"}, "svc/kube-system/kube-dns [10.96.0.10] 0"},
 		{"svc/shop/headless:http", Want{}, "svc/shop/headless:http [10.244.2.20] 8080 tcp  [10.244.2.20:8080 shop/web-7d9c5b8f4-abcde  true] [10.244.1.20:8080 shop/web-7d9c5b8f4-fghij  false]"},
+		{"svc/shop/headless", Want{Proto: "icmp"}, "svc/shop/headless [10.244.2.20] 0"},
 		{"node/node1", Want{}, "node/node1 [192.168.50.1 2001:db8:50::1] 0  node1"},
 		{"node/node2:30080", Want{}, "node/node2 [192.168.50.2] 30080 tcp node2"},
 		{"node/node2:22", Want{}, "node/node2 [192.168.50.2] 22  node2"},
@@ -202,6 +203,18 @@ func TestHeadlessWithoutReadyEndpoints(t *testing.T) {
 	o.Services[3].NotReady = true
 	if target, err := NewIndex(o, noon).Find(n, Want{}); err != nil || len(target.Addrs) != 2 {
 		t.Errorf("publishNotReadyAddresses: %v, %v", target, err)
+	}
+}
+
+// A headless Service may have no ports at all: its name stands for its pods all the same.
+func TestHeadlessWithoutPorts(t *testing.T) {
+	o := shop()
+	o.Services[3].Ports, o.Slices[2].Ports = nil, nil
+	n, _, _ := ParseName("svc/shop/headless", "")
+	for _, w := range []Want{{}, {Proto: "tcp"}, {Proto: "icmp"}} {
+		if target, err := NewIndex(o, noon).Find(n, w); err != nil || fmt.Sprint(target.Addrs, target.Port) != "[10.244.2.20] 0" {
+			t.Errorf("%+v: %+v, %v", w, target, err)
+		}
 	}
 }
 

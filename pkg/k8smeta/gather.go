@@ -22,7 +22,7 @@ type Question struct {
 // on the way, and the policies of the namespaces. The requests that do not wait for one another run side by side. What was not found is
 // missing in the answer, and a name that was not found brings its namespace's names, for near matches.
 func Gather(ctx context.Context, a *API, q Question) Objects {
-	g := &gathering{ctx: ctx, a: a}
+	g := &gathering{ctx: ctx, a: a, left: 2}
 	for _, n := range q.Nodes[:min(len(q.Nodes), 2)] {
 		g.ask(func() (Objects, bool) { return a.PodsOn(ctx, n) })
 		g.ask(func() (Objects, bool) { return a.Node(ctx, n) })
@@ -30,11 +30,16 @@ func Gather(ctx context.Context, a *API, q Question) Objects {
 	g.named(q.Src, true)
 	g.named(q.Dst, false)
 	for _, ip := range q.Addrs {
-		g.ask(func() (Objects, bool) { return g.at(ip) })
+		g.ends = append(g.ends, g.ask(func() (Objects, bool) { return g.at(ip) }))
 	}
-	first := g.wait()
-	g.behind(first, q.Nodes)
-	return first.Merge(g.wait())
+	all := g.wait()
+	g.left = maxRequests - a.Requests()
+	for _, end := range g.ends {
+		g.spaces(end)
+	}
+	all = all.Merge(g.wait())
+	g.behind(all, q.Nodes)
+	return all.Merge(g.wait())
 }
 
 // gathering runs requests and keeps their answers in the order in which they were asked.
@@ -45,12 +50,17 @@ type gathering struct {
 	parts []*Objects
 	// namespaces are those of the ends
 	namespaces []string
+	// ends are the answers about addresses, which say in which namespaces the ends are
+	ends []*Objects
+	// left is in how many namespaces policies may still be asked for: an address can be several Services'
+	left int
 }
 
-func (g *gathering) ask(f func() (Objects, bool)) {
+func (g *gathering) ask(f func() (Objects, bool)) *Objects {
 	part := &Objects{}
 	g.parts = append(g.parts, part)
 	g.wg.Go(func() { *part, _ = f() })
+	return part
 }
 
 func (g *gathering) wait() Objects {
@@ -69,7 +79,7 @@ func (g *gathering) named(n *Name, source bool) {
 		return
 	}
 	a, ctx := g.a, g.ctx
-	g.ask(func() (Objects, bool) {
+	part := g.ask(func() (Objects, bool) {
 		switch n.Kind {
 		case "node":
 			return a.Node(ctx, n.Name)
@@ -87,11 +97,43 @@ func (g *gathering) named(n *Name, source bool) {
 		}
 		return a.PodsIn(ctx, n.Namespace) // pods of a controller, or near matches
 	})
-	if n.Namespace == "" || slices.Contains(g.namespaces, n.Namespace) {
+	if n.Kind == "addr" {
+		g.ends = append(g.ends, part)
+	}
+	g.policies(n.Namespace)
+}
+
+// spaces asks for the policies of the namespaces of who has an address. Policies are not for pods that share their node's network.
+func (g *gathering) spaces(end *Objects) {
+	for i := range end.Pods {
+		if p := &end.Pods[i]; !p.HostNetwork && !p.Over() {
+			g.policies(p.Namespace)
+		}
+	}
+	for i := range end.Services { // its endpoints are there too
+		g.policies(end.Services[i].Namespace)
+	}
+}
+
+// policies asks for those of a namespace, once, and notes where they could not be read.
+func (g *gathering) policies(namespace string) {
+	if namespace == "" || slices.Contains(g.namespaces, namespace) {
 		return
 	}
-	g.namespaces = append(g.namespaces, n.Namespace)
-	g.ask(func() (Objects, bool) { return a.Policies(ctx, n.Namespace) })
+	g.namespaces = append(g.namespaces, namespace)
+	g.left--
+	room := g.left >= 0
+	g.ask(func() (Objects, bool) {
+		var o Objects
+		ok := false
+		if room {
+			o, ok = g.a.Policies(g.ctx, namespace)
+		}
+		if !ok {
+			o.PoliciesUnread = []string{namespace}
+		}
+		return o, ok
+	})
 }
 
 // selectsNamespaces reports whether a policy needs to know namespaces' labels.
@@ -190,6 +232,8 @@ func GatherAddrs(ctx context.Context, a *API, ips []netip.Addr) Objects {
 // Merge adds objects; of two with one name the later one stays, in the place of the first.
 func (o Objects) Merge(more Objects) Objects {
 	return Objects{
+		PoliciesUnread: union(o.PoliciesUnread, more.PoliciesUnread),
+
 		Pods:       mergeBy(o.Pods, more.Pods, func(p *Pod) key { return key{p.Namespace, p.Name + "/" + p.UID} }),
 		Services:   mergeBy(o.Services, more.Services, func(s *Service) key { return key{s.Namespace, s.Name} }),
 		Slices:     mergeBy(o.Slices, more.Slices, func(s *EndpointSlice) key { return key{s.Namespace, s.Name} }),
@@ -197,6 +241,12 @@ func (o Objects) Merge(more Objects) Objects {
 		Namespaces: mergeBy(o.Namespaces, more.Namespaces, func(n *Namespace) key { return key{"", n.Name} }),
 		Policies:   mergeBy(o.Policies, more.Policies, func(p *Policy) key { return key{p.Namespace, p.Name} }),
 	}
+}
+
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func mergeBy[T any](a, b []T, of func(*T) key) []T {

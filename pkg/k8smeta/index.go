@@ -4,6 +4,7 @@ package k8smeta
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -335,6 +336,11 @@ func (x *Index) InPodNetwork(a netip.Addr) bool {
 
 // NeedsNamespaces reports whether a policy selects by namespaces' labels.
 func (x *Index) NeedsNamespaces() bool { return x != nil && x.objs.selectsNamespaces() }
+
+// PoliciesUnread reports whether a namespace is one whose NetworkPolicies could not be read.
+func (x *Index) PoliciesUnread(namespace string) bool {
+	return x != nil && slices.Contains(x.objs.PoliciesUnread, namespace)
+}
 
 // Objects are those that the index was built over; they must not be changed.
 func (x *Index) Objects() *Objects {

@@ -24,7 +24,8 @@ func (o *Objects) List() ([]byte, error) {
 		APIVersion string           `json:"apiVersion"`
 		Kind       string           `json:"kind"`
 		Items      []runtime.Object `json:"items"`
-	}{"v1", "List", []runtime.Object{}}
+		Unread     []string         `json:"policiesUnread,omitempty"` // ours: no Kubernetes object says that something is not known
+	}{"v1", "List", []runtime.Object{}, o.PoliciesUnread}
 	for i := range o.Namespaces {
 		n := &o.Namespaces[i]
 		l.Items = append(l.Items, &corev1.Namespace{TypeMeta: typed("Namespace", "v1"), ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels}})

@@ -32,6 +32,9 @@ var kinds = map[string]string{
 // ownerKinds are the kinds of controllers.
 var ownerKinds = map[string]string{"deploy": "ReplicaSet", "sts": "StatefulSet", "ds": "DaemonSet"}
 
+// OfController reports a name that stands for one of several pods.
+func (n *Name) OfController() bool { return ownerKinds[n.Kind] != "" }
+
 // maxText bounds what a user can write: the longest DNS name with a port is far shorter.
 const maxText = 1024
 

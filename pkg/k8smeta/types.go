@@ -17,6 +17,8 @@ type Objects struct {
 	Nodes      []Node          `json:"nodes,omitempty"`
 	Namespaces []Namespace     `json:"namespaces,omitempty"`
 	Policies   []Policy        `json:"networkPolicies,omitempty"`
+	// PoliciesUnread are namespaces of a flow's ends whose policies could not be read: that none is known there says nothing.
+	PoliciesUnread []string `json:"policiesUnread,omitempty"`
 }
 
 // Pod is a pod, or one that was there until a few minutes ago.

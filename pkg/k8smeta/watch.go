@@ -13,6 +13,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -36,6 +37,7 @@ type Watcher struct {
 	built time.Time
 	index *Index
 	said  map[string]bool
+	off   map[string]string // by resource: why it was not given when it was asked for last
 	ready []<-chan struct{}
 	news  chan struct{} // closed at the next change
 }
@@ -63,7 +65,7 @@ func Watch(ctx context.Context, o WatchOptions) (*Watcher, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	w := &Watcher{clock: o.Now, say: o.Say, said: map[string]bool{}, dirty: true, news: make(chan struct{})}
+	w := &Watcher{clock: o.Now, say: o.Say, said: map[string]bool{}, off: map[string]string{}, dirty: true, news: make(chan struct{})}
 	pods := ""
 	if o.Node != "" {
 		pods = "spec.nodeName=" + o.Node
@@ -89,6 +91,13 @@ func (w *Watcher) Wait(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Denied says why a resource was not given when it was asked for last, "" when it was given or has not been refused yet.
+func (w *Watcher) Denied(resource string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.off[resource]
 }
 
 // Changed is closed when something changes after the call: whoever shows names can ask for a new Index then.
@@ -170,6 +179,7 @@ func (t *table[S]) bury(k key, now time.Time) {
 // store is what a reflector writes into. It implements cache.ReflectorStore.
 type store[S, O any] struct {
 	w     *Watcher
+	what  string // the resource
 	t     *table[S]
 	slim  func(O) S
 	ready chan struct{}
@@ -232,6 +242,7 @@ func (s *store[S, O]) Replace(all []any, _ string) error {
 			return err
 		}
 	}
+	delete(s.w.off, s.what)
 	s.w.touch()
 	s.once.Do(func() { close(s.ready) })
 	return nil
@@ -240,32 +251,54 @@ func (s *store[S, O]) Replace(all []any, _ string) error {
 // Resync implements cache.ReflectorStore; there is nothing to do.
 func (s *store[S, O]) Resync() error { return nil }
 
-// Transformer keeps the list that a reflector collects small as well.
+// Transformer keeps what a reflector collects small as well.
 func (s *store[S, O]) Transformer() cache.TransformFunc {
 	return func(obj any) (any, error) {
-		if m, ok := obj.(metav1.Object); ok {
-			m.SetManagedFields(nil)
-			m.SetAnnotations(nil)
-		}
+		lighten(obj)
 		return obj, nil
+	}
+}
+
+// lighten takes from an object most of what nobody looks at, so that the lists of a large cluster fit until they are made slim.
+func lighten(obj any) {
+	m, ok := obj.(metav1.Object)
+	if !ok {
+		return
+	}
+	m.SetManagedFields(nil)
+	p, ok := obj.(*corev1.Pod)
+	if !ok {
+		m.SetAnnotations(nil)
+		return
+	}
+	if p.Annotations[corev1.MirrorPodAnnotationKey] == "" { // a static pod's say which control groups are its own
+		p.Annotations = nil
+	}
+	p.Spec.Volumes, p.Status.ContainerStatuses, p.Status.InitContainerStatuses = nil, nil, nil
+	for _, all := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range all {
+			all[i] = corev1.Container{Ports: all[i].Ports}
+		}
 	}
 }
 
 // start runs one reflector.
 func start[S any, O runtime.Object, L runtime.Object](ctx context.Context, w *Watcher, cl *client, group, resource, selector string, kind O, list L, t *table[S], slim func(O) S) {
 	t.live, t.dead = map[key]*S{}, map[key]dead[S]{}
-	s := &store[S, O]{w: w, t: t, slim: slim, ready: make(chan struct{}), once: &sync.Once{}}
+	s := &store[S, O]{w: w, what: resource, t: t, slim: slim, ready: make(chan struct{}), once: &sync.Once{}}
 	w.ready = append(w.ready, s.ready)
 	lw := &listWatch{cl: cl, group: group, resource: resource, selector: selector, list: list, denied: func(err error) {
 		w.denied(resource, group, err)
 		s.once.Do(func() { close(s.ready) })
 	}}
 	r := cache.NewReflectorWithOptions(lw, kind, s, cache.ReflectorOptions{})
+	r.WatchListPageSize = pageSize
 	go r.RunWithContext(ctx)
 }
 
 // denied says once what may not be watched; the reflector goes on trying, as permissions can come.
 func (w *Watcher) denied(resource, group string, err error) {
+	plain := resource
 	if group != "" {
 		resource += "." + group
 	}
@@ -276,11 +309,16 @@ func (w *Watcher) denied(resource, group string, err error) {
 	w.mu.Lock()
 	first := !w.said[text]
 	w.said[text] = true
+	w.off[plain] = text
 	w.mu.Unlock()
 	if first {
 		w.say(text)
 	}
 }
+
+// pageSize is how many objects of a list come at once. An API server that lists from its cache gives all of them whatever the page's size is, more
+// than maxAnswer of a large cluster's: with a resource version, as reflectors ask, it does, so lists are asked for without one.
+const pageSize = 500
 
 // listWatch asks for one resource. It implements cache.ListerWatcherWithContext.
 type listWatch struct {
@@ -300,11 +338,16 @@ func (l *listWatch) Watch(o metav1.ListOptions) (watch.Interface, error) {
 
 func (l *listWatch) ListWithContext(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 	o.FieldSelector = l.selector
+	o.ResourceVersion, o.ResourceVersionMatch = "", "" // see pageSize
 	out := l.list.DeepCopyObject()
 	err := l.cl.groups[l.group].Get().Resource(l.resource).VersionedParams(&o, metav1.ParameterCodec).Do(ctx).Into(out)
 	if err != nil && ctx.Err() == nil {
 		l.denied(err)
 	}
+	_ = meta.EachListItem(out, func(item runtime.Object) error {
+		lighten(item)
+		return nil
+	})
 	return out, err
 }
 

@@ -199,6 +199,52 @@ func TestWatchWithoutPermission(t *testing.T) {
 	}
 }
 
+// A server that does not stream its lists is asked for pages, also after the first time; static pods keep what names their control groups.
+func TestWatchesListInPages(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	static := newPod("etcd", "1", "10.244.1.80")
+	static.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x", "kubernetes.io/config.hash": "0123abcd"}
+	static.Spec.Containers = []corev1.Container{{Image: "img", Ports: []corev1.ContainerPort{{Name: "peer", ContainerPort: 2380}}}}
+	s.Put(static)
+	s.Before(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("sendInitialEvents") == "" {
+			return false
+		}
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		return true
+	})
+	w, c := watching(t, s, WatchOptions{})
+	if p := w.Index().Pod("shop", "etcd"); p == nil || p.StaticUID != "0123abcd" || len(p.Ports) != 1 {
+		t.Errorf("%+v", p)
+	}
+	s.Stop()
+	s.Put(newPod("meanwhile", "2", "10.244.1.61"))
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, c, "what changed meanwhile", func(x *Index) bool { return x.Addr(addr("10.244.1.61")).Pod != nil })
+	for _, r := range s.Requests() {
+		if !strings.Contains(r, "watch=true") && (!strings.Contains(r, "limit=500") || strings.Contains(r, "resourceVersion")) {
+			t.Errorf("a list without pages: %s", r)
+		}
+	}
+}
+
+// What is refused is known as long as it is refused.
+func TestDenied(t *testing.T) {
+	s := apitest.New(t, api(t)...)
+	s.Deny("pods", http.StatusForbidden)
+	w, c := watching(t, s, WatchOptions{})
+	if got := w.Denied("pods"); got != "RBAC does not allow to list and watch pods: names from them are missing" || w.Denied("services") != "" {
+		t.Errorf("%q", got)
+	}
+	s.Deny("pods", 0)
+	until(t, w, c, "the pods", func(x *Index) bool { return x.Pod("shop", "client") != nil })
+	if got := w.Denied("pods"); got != "" {
+		t.Errorf("still %q", got)
+	}
+}
+
 func TestWatchAServerThatIsNotThere(t *testing.T) {
 	s := apitest.New(t, api(t)...)
 	name := kubeconfig(t, s)

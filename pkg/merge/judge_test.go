@@ -264,7 +264,7 @@ func TestLiveOrderBeatsClocks(t *testing.T) {
 			if err != nil {
 				break
 			}
-			if err := x.s.take(rec, i); err != nil {
+			if _, err := x.s.take(rec, i); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -294,6 +294,66 @@ func TestLiveWaitsForASlowSender(t *testing.T) {
 	}
 }
 
+// Live, a packet that waits for a neighbour on the node that it was sent to is told late. Those behind it are told before; and should it come
+// later still, it is told again under its id, with the drop that was not told.
+func TestLiveWaitsForASlowReceiver(t *testing.T) {
+	w := newWorld(2)
+	p := w.tcp(journey.Request, "SYN", 1, 60)
+	p.dropped = "NEIGH_FAILED"
+	w.send(p)
+	w.now += 100 * ms
+	w.send(w.tcp(journey.Request, "SYN", 2, 60))
+	lines := func(n *node) []string { return strings.SplitAfter(strings.TrimSpace(string(w.lines(t, n)))+"\n", "\n") }
+	from, to := lines(w.a), lines(w.b)
+	var slow, fast []string
+	for _, l := range to[1 : len(to)-1] {
+		if strings.Contains(l, "NEIGH_FAILED") {
+			slow = append(slow, l)
+		} else {
+			fast = append(fast, l)
+		}
+	}
+	ar, aw := io.Pipe()
+	br, bw := io.Pipe()
+	seen := make(chan string, 9)
+	c := &told{on: func(j *journey.Journey) { seen <- fmt.Sprintf("#%d seq %d %s", j.ID, j.Packet.Seq, j.End) }}
+	done := make(chan error, 1)
+	go func() {
+		_, err := Run(context.Background(), []Source{{"b", br}, {"a", ar}}, c, Options{Live: true, Hold: 400 * time.Millisecond})
+		done <- err
+	}()
+	put := func(w io.Writer, lines ...string) {
+		for _, l := range lines {
+			if _, err := io.WriteString(w, l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	put(bw, to[0])
+	put(aw, from[:len(from)-1]...)
+	put(bw, fast...)
+	got := []string{<-seen, <-seen}
+	put(bw, slow...)
+	got = append(got, <-seen)
+	put(aw, from[len(from)-1])
+	put(bw, to[len(to)-1])
+	_, _ = aw.Close(), bw.Close()
+	if err := <-done; err != nil || !slices.Equal(got, []string{"#1 seq 2 delivered", "#2 seq 1 left-node", "#2 seq 1 dropped"}) || len(c.drops) != 1 || c.drops[0].Journey != 2 || len(c.journeys) != 3 {
+		t.Errorf("%v, told %q, drops %+v", err, got, c.drops)
+	}
+}
+
+// Which source is which does not depend on the order of the nodes' names, nor on those that never begin.
+func TestLiveSourcesInAnyOrder(t *testing.T) {
+	w := newWorld(2)
+	w.send(w.tcp(journey.Request, "SYN", 1, 60))
+	c := &told{}
+	_, err := Run(context.Background(), []Source{{"none", strings.NewReader("")}, {"b", bytes.NewReader(w.lines(t, w.b))}, {"a", bytes.NewReader(w.lines(t, w.a))}}, c, Options{Live: true, Hold: time.Minute})
+	if err != nil || len(c.journeys) == 0 || c.journeys[0].Hops[0].Node != "node1" || c.journeys[len(c.journeys)-1].End != journey.Delivered {
+		t.Errorf("%v: %+v", err, c.journeys)
+	}
+}
+
 // With patience, what is told live is what is told of the files, however the lines come.
 func TestLiveIsTheSameStory(t *testing.T) {
 	for seed := range uint64(20) {

@@ -28,9 +28,10 @@ type Source struct {
 // Options are the settings of Run.
 type Options struct {
 	// Live means that the sources are read as they are written, and that the journeys are told while they come. A packet that left a node waits
-	// up to Hold for its sight on another, and one that came from a watched node five times as long for having been sent. A source that ends without a first record is said and left out. When the record that a node
-	// started was read before another's, that node is known to have watched first, whatever the clocks say: start the node that probes last,
-	// and end the others after its verdict.
+	// up to Hold for its sight on another, one that was sent to a watched node six times as long (those behind it do not wait for it then), and one
+	// that came from a watched node five times as long for having been sent. A part that comes later still makes its way be told again, with the
+	// same id. A source that ends without a first record is said and left out. When the record that a node started was read before another's, that
+	// node is known to have watched first, whatever the clocks say: start the node that probes last, and end the others after its verdict.
 	Live bool
 	Hold time.Duration // default 1 s
 	// Warn takes one sentence about what is wrong with a source; nil drops them.
@@ -85,32 +86,38 @@ type message struct {
 }
 
 func (m *merger) readAll(ctx context.Context, sources []Source) error {
+	streams := slices.Clone(m.all) // begin sorts them, and leaves some out
 	ch, stop := make(chan message), make(chan struct{})
 	defer close(stop)
 	for i, s := range sources {
 		go pump(i, s, ch, stop)
 	}
-	tick := time.NewTicker(m.opt.Hold / 5)
+	tick := time.NewTimer(m.opt.Hold / 5)
 	defer tick.Stop()
 	for open := len(sources); open > 0; {
 		select {
 		case msg := <-ch:
-			s := m.all[msg.source]
+			s := streams[msg.source]
 			if msg.err != nil {
 				if s.fail(msg.err) {
 					open--
 				}
 			} else {
 				m.order++
-				if err := s.take(msg.rec, m.order); err != nil {
+				if err := m.take(s, msg.rec); err != nil {
 					return err
-				}
-				if msg.rec.Journey != nil && m.opt.Live {
-					m.read[msg.rec.Journey] = time.Now()
 				}
 			}
 			m.news = true
 		case <-tick.C:
+			if !m.opt.Live {
+				continue
+			}
+			began := time.Now()
+			if err := m.progress(); err != nil {
+				return err
+			}
+			tick.Reset(max(m.opt.Hold/5, 4*time.Since(began))) // all that was read is looked at: most of the time is for reading
 		case <-ctx.Done():
 			for _, s := range m.all {
 				if !s.done {
@@ -119,13 +126,25 @@ func (m *merger) readAll(ctx context.Context, sources []Source) error {
 			}
 			return nil
 		}
-		if m.opt.Live {
-			if err := m.progress(); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
+}
+
+// take adds a record to its stream.
+func (m *merger) take(s *stream, r *Record) error {
+	kept, err := s.take(r, m.order)
+	if err != nil || !m.opt.Live {
+		return err
+	}
+	switch {
+	case r.Start != nil:
+		_, err = m.begin()
+	case r.Journey != nil && kept:
+		m.read[r.Journey] = time.Now()
+	case r.Journey != nil && s.skipped == 1:
+		m.opt.Warn(fmt.Sprintf("%s has more than %d journeys: of those to come only the dropped ones are told", s.name, maxJourneys))
+	}
+	return err
 }
 
 func pump(i int, s Source, ch chan<- message, stop <-chan struct{}) {
@@ -205,12 +224,8 @@ func (m *merger) finish() (*verdict.Verdict, error) {
 	cs := link(ps, m.all)
 	all := chains(ps, cs)
 	seen := newSights(all)
-	for _, c := range all {
-		if !m.known(c) {
-			if err := m.tell(c, cs, seen); err != nil {
-				return nil, err
-			}
-		}
+	if err := m.tellAll(all, cs, seen); err != nil {
+		return nil, err
 	}
 	v := judge(&evidence{all: m.all, chains: all, seen: seen, clocks: cs, live: m.opt.Live, problems: problems})
 	return v, m.out.Verdict(v)

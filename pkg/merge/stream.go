@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxJourneys = 10000 // of a stream; what 'nettrace flow' judges
+	maxJourneys = 10000 // of a stream, and as many dropped ones more; what 'nettrace flow' judges
 	maxFaults   = 5     // sentences about one stream's bad lines
 )
 
@@ -42,23 +42,28 @@ type stream struct {
 
 func newStream(name string) *stream { return &stream{name: name, drops: map[int][]*render.Drop{}} }
 
-// take adds one record; the order is that of reading over all streams.
-func (s *stream) take(r *Record, order int) error {
+// take adds one record; the order is that of reading over all streams. kept is false for a journey that there is no room for: drops are what is
+// looked for, and have some of their own.
+func (s *stream) take(r *Record, order int) (kept bool, err error) {
 	s.line = r.Line
 	switch {
 	case r.Start != nil:
 		if s.start != nil {
-			return fmt.Errorf("%s line %d begins a second run: give one file for each run", s.name, r.Line)
+			return false, fmt.Errorf("%s line %d begins a second run: give one file for each run", s.name, r.Line)
 		}
 		s.start, s.begun = r.Start, order
 	case s.start == nil:
-		return fmt.Errorf("%s line %d comes before a start record: give whole outputs of 'nettrace flow -o json'", s.name, r.Line)
+		return false, fmt.Errorf("%s line %d comes before a start record: give whole outputs of 'nettrace flow -o json'", s.name, r.Line)
 	case r.Journey != nil:
-		if len(s.journeys) < maxJourneys {
-			s.journeys = append(s.journeys, r.Journey)
-		} else {
-			s.skipped++
+		most := maxJourneys
+		if r.Journey.DropHop() >= 0 {
+			most *= 2
 		}
+		if len(s.journeys) >= most {
+			s.skipped++
+			return false, nil
+		}
+		s.journeys = append(s.journeys, r.Journey)
 	case r.Drop != nil:
 		if s.ndrops++; s.ndrops <= maxJourneys {
 			s.drops[r.Drop.Journey] = append(s.drops[r.Drop.Journey], r.Drop)
@@ -66,7 +71,7 @@ func (s *stream) take(r *Record, order int) error {
 	case r.Verdict != nil && s.verdict == nil:
 		s.verdict, s.ended = r.Verdict, order
 	}
-	return nil
+	return true, nil
 }
 
 // fail takes an error of reading. What is no fault of one line ends the stream.
@@ -87,7 +92,7 @@ func (s *stream) fail(err error) (over bool) {
 		s.faults = append(s.faults, fmt.Sprintf("%s has %d more lines that are no records", s.name, s.bad-maxFaults))
 	}
 	if s.skipped > 0 {
-		s.faults = append(s.faults, fmt.Sprintf("%s has more than %d journeys: the last %d were left out", s.name, maxJourneys, s.skipped))
+		s.faults = append(s.faults, fmt.Sprintf("%s has more than %d journeys: %d were left out", s.name, maxJourneys, s.skipped))
 	}
 	if s.start != nil && s.verdict == nil {
 		s.faults = append(s.faults, fmt.Sprintf("%s ends after line %d without a verdict: what came behind it is missing", s.name, s.line))

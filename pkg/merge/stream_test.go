@@ -193,3 +193,26 @@ func TestEndTexts(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Beyond the bound there is room for what was dropped, and for nothing else.
+func TestDropsHaveRoom(t *testing.T) {
+	s := named("a")
+	fine := &Record{Journey: &journey.Journey{End: journey.Delivered}}
+	bad := &Record{Journey: &journey.Journey{End: journey.Dropped, Hops: []journey.Hop{{Stage: journey.StageDrop, Verdict: "drop"}}}}
+	for i := range 2 * maxJourneys {
+		if kept, err := s.take(fine, i); err != nil || kept != (i < maxJourneys) {
+			t.Fatalf("%d: %v, %v", i, kept, err)
+		}
+	}
+	for i := range maxJourneys + 1 {
+		if kept, err := s.take(bad, i); err != nil || kept != (i < maxJourneys) {
+			t.Fatalf("dropped %d: %v, %v", i, kept, err)
+		}
+	}
+	if len(s.journeys) != 2*maxJourneys || s.skipped != maxJourneys+1 {
+		t.Errorf("%d journeys, %d left out", len(s.journeys), s.skipped)
+	}
+	if ok, why := s.whole(); ok && why == "" {
+		t.Error("nothing is missing")
+	}
+}

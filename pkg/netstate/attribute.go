@@ -3,6 +3,7 @@
 package netstate
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -106,7 +107,8 @@ func dropRule(n *Namespace, traced *Traced, j *journey.Journey, i int) {
 	}
 }
 
-// dropQuestion asks for the rule that dropped at hop i. nft_do_chain as the place means nft's machinery, nf_hook_slow the legacy one's.
+// dropQuestion asks for the rule that dropped at hop i. nft_do_chain as the place means nft's machinery. nf_hook_slow alone means nothing: before
+// 6.7 nft's packets are freed there too, with the same reason, so the legacy tables must have been seen to be asked.
 func dropQuestion(n *Namespace, j *journey.Journey, i int) ruleset.Question {
 	h := &j.Hops[i]
 	q := ruleset.Question{Hook: h.Hook, Verdict: "drop", Reject: h.Verdict == "reject", Queue: journey.Unqueued(h.Location), Packet: packetAt(n, j, i)}
@@ -117,8 +119,8 @@ func dropQuestion(n *Namespace, j *journey.Journey, i int) ruleset.Question {
 		if strings.Contains(asked, "/") {
 			q.Base = asked
 		}
-	case h.Location == "nf_hook_slow" && (asked != "" || !strings.HasPrefix(h.Reason, journey.Inferred)):
-		q.Backend = "iptables-legacy" // without reasons, which came with 5.17, the place is the same for both
+	case h.Location == "nf_hook_slow" && asked != "":
+		q.Backend = "iptables-legacy"
 	}
 	return q
 }
@@ -143,7 +145,7 @@ func packetAt(n *Namespace, j *journey.Journey, i int) ruleset.Packet {
 	t := j.TupleAt(i)
 	p := ruleset.Packet{Proto: j.Packet.Proto, Mark: h.Mark, SYN: j.Packet.Flags == "SYN", Sets: n.IPSets}
 	if h.Outer != nil {
-		t, p.Proto, p.SYN = *h.Outer, "udp", false
+		t, p.Proto, p.SYN = *h.Outer, carrier(j, h.Outer), false
 	}
 	p.Src, p.Dst, p.Sport, p.Dport = t.Src, t.Dst, t.Sport, t.Dport
 	if h.CT != nil {
@@ -151,38 +153,71 @@ func packetAt(n *Namespace, j *journey.Journey, i int) ruleset.Packet {
 	}
 	src, dst := n.IsLocal(t.Src), n.IsLocal(t.Dst)
 	p.LocalSrc, p.LocalDst = &src, &dst
-	p.In, p.Out, p.PhysIn = devices(j, i)
-	hook := h.Hook
-	if hook == "INPUT" || hook == "PREROUTING" {
-		p.Out = ""
-	}
-	if hook == "OUTPUT" {
-		p.In, p.PhysIn = "", ""
+	devices(&p, j, i)
+	switch h.Hook {
+	case "INPUT", "PREROUTING":
+		p.Out, p.PhysOut = "", ""
+	case "OUTPUT":
+		p.In, p.PhysIn, p.PhysOut = "", "", ""
 	}
 	return p
 }
 
-// devices reads from the hops before i in the same namespace where the packet came in and where its route leads.
-func devices(j *journey.Journey, i int) (in, out, physIn string) {
+// carrier is the protocol of the packet around the flow's: UDP, or what is inside where there are no ports (RFC 2003, RFC 4213).
+func carrier(j *journey.Journey, outer *journey.Tuple) string {
+	switch {
+	case outer.Dport != 0:
+		return "udp"
+	case j.Packet.Dst.Is6():
+		return "41"
+	}
+	return "4"
+}
+
+// devices reads from the hops before i in the same namespace where the packet came in and where its route, or its bridge, leads.
+func devices(p *ruleset.Packet, j *journey.Journey, i int) {
 	netns := j.Hops[i].NetNS
 	for k := 0; k < i; k++ {
 		h := &j.Hops[k]
-		if h.NetNS != netns {
-			in, out, physIn = "", "", ""
-			continue
-		}
 		switch {
+		case h.NetNS != netns:
+			p.In, p.Out, p.PhysIn, p.PhysOut = "", "", "", ""
 		case h.Stage == journey.StageBridge && h.Func == "netif_receive_skb":
-			in = h.Dev
+			p.In = h.Dev
 		case h.Stage == journey.StageDeviceRx:
-			in, physIn = h.Dev, ""
+			p.In, p.PhysIn, p.PhysOut = h.Dev, "", ""
+		case h.Stage == journey.StageBridge && h.Step == "port":
+			bridged(p, h)
 		case h.Stage == journey.StageBridge && h.Port != "":
-			in, physIn = h.Dev, h.Port
-		case h.Stage == journey.StageRoute && h.Route != nil:
-			out = h.Route.OIF
+			p.In, p.PhysIn = h.Dev, h.Port
+		case h.Stage == journey.StageRoute && h.Route != nil && p.PhysOut == "": // else a rule looks it up, and the bridge goes by its port
+			p.Out = h.Route.OIF
 		}
 	}
-	return in, out, physIn
+	if p.PhysIn != "" && p.PhysOut == "" && inBridge(j.Hops[i].Stack) {
+		p.Out, p.PhysOut = p.In, ruleset.UnknownDevice
+	}
+}
+
+// bridged: a bridge sends what it took from one port out of another; to iptables it came in at the bridge and leaves through it. What the node
+// itself hands to the bridge came in at no port of it: br_netfilter asks nothing about that.
+func bridged(p *ruleset.Packet, h *journey.Hop) {
+	ofBridge := h.DevKind == "bridge"
+	if h.From == "" || ofBridge && h.From == h.Dev {
+		return
+	}
+	switch {
+	case ofBridge:
+		p.In = h.Dev
+	case p.In == "" || p.In == h.From: // which bridge has the port was not told
+		p.In = ruleset.UnknownDevice
+	}
+	p.Out, p.PhysIn, p.PhysOut = p.In, h.From, cmp.Or(h.Port, ruleset.UnknownDevice)
+}
+
+// inBridge: br_netfilter asked the rules about a packet that goes from port to port (net/bridge/br_netfilter_hooks.c).
+func inBridge(stack []string) bool {
+	return slices.ContainsFunc(stack, func(f string) bool { return strings.HasPrefix(f, "br_nf_forward") || f == "br_nf_post_routing" })
 }
 
 // natRule finds the rule of a translation. A destination is translated before routing, or on output when the packet starts here; a source
@@ -201,7 +236,7 @@ func natRule(n *Namespace, traced *Traced, j *journey.Journey, i int, marks map[
 	p.LocalDst = &dst
 	p.CTState, p.CTStatus = "NEW", nil
 	q := ruleset.Question{Hook: "PREROUTING", Verdict: "dnat", To: h.NAT.To, Packet: p}
-	if h.NAT.Type != "dnat" {
+	if h.NAT.Type == "snat" || h.NAT.Type == "masquerade" {
 		q.Hook, q.Verdict = "POSTROUTING", "snat"
 		if mark, ok := marks[h.NetNS]; ok {
 			q.Packet.Mark = mark

@@ -175,7 +175,7 @@ func TestASnapshotSurvivesJSON(t *testing.T) {
 	}
 }
 
-func rules(t *testing.T, save, backend string) ruleset.Ruleset {
+func rules(t testing.TB, save, backend string) ruleset.Ruleset {
 	t.Helper()
 	rs, warn, err := ruleset.Parse(strings.NewReader(save), backend, "ip")
 	if err != nil || warn != nil {

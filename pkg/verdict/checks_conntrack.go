@@ -103,10 +103,10 @@ func insertFailed(d *dropAt) *Finding {
 	if ct := d.h.CT; ct != nil && has(ct.Status, statusSrcNAT) || sourceTranslated(d) {
 		t := d.tuple()
 		f.Layer, f.Cause = Service, "snat-ports-exhausted"
-		if seen {
-			f.Confidence = Confirmed
-		}
-		f.Summary = fmt.Sprintf("no source port is left on %s for connections to %s: %s", place(d.h), d.who(t.Dst, t.Dport), "SNAT found no free one")
+		// a free port is looked for before the entry is inserted (net/netfilter/nf_nat_core.c, nf_nat_l4proto_unique_tuple): that it is taken by then
+		// is no proof that none was left
+		f.Confidence = Likely
+		f.Summary = fmt.Sprintf("no source port is left on %s for connections to %s: %s", place(d.h), d.who(t.Dst, t.Dport), "SNAT found no free one, or another new connection took it at the same moment")
 		f.Fix = []string{in(d.h, "conntrack -S: insert_failed counts these drops"), in(d.h, fmt.Sprintf("conntrack -L -d %s | wc -l: connections to this destination", t.Dst)),
 			"use more node addresses, a wider range of ports (--to-ports, --random-fully), or keep connections open"}
 	}

@@ -59,7 +59,7 @@ func TestConntrackRefuses(t *testing.T) {
 		{"its own entry is no rival", in(query(at), own), nil, "dropped dns conntrack-race likely", ""},
 		{"an entry of another protocol", in(query(at), entry("tcp", other, 53)), nil, "dropped dns conntrack-race likely", ""},
 		{"no query", in(lostAt(at), nil), nil, "dropped service conntrack-race likely", ""},
-		{"source translated", in(lostAt(seen, snat), nil), nil, "dropped service snat-ports-exhausted confirmed", "--random-fully"},
+		{"source translated", in(lostAt(seen, snat), nil), nil, "dropped service snat-ports-exhausted likely", "or another new connection took it"},
 		{"source translated, by the counter", in(lostAt(at, snat), nil), nil, "dropped service snat-ports-exhausted likely", "insert_failed of node1 grew by 1"},
 		{"a rule drops there", in(lostAt(ruled), nil), nil, "dropped pod-network netfilter-drop likely", "-j DROP"},
 		{"not where entries are made", in(lostAt(first), nil), nil, "dropped pod-network netfilter-drop likely", ""},

@@ -181,6 +181,9 @@ func timestampsCounted(input *Input) *Finding {
 
 // egressNotMasqueraded: a packet leaves the node, and the cluster, with a pod's address as its source; nobody out there can answer.
 func egressNotMasqueraded(in *Input) *Finding {
+	if in.cameBack() {
+		return nil
+	}
 	for k := range in.Journeys {
 		j := &in.Journeys[k]
 		if j.Direction != journey.Request || j.End != journey.LeftNode || len(j.Hops) == 0 {

@@ -5,6 +5,7 @@ package verdict
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 )
@@ -17,7 +18,7 @@ func init() {
 // know the pods' addresses then: its routes (BGP, the cloud's route table) and its check that a node sends with its own address only.
 func fabricDropsPodIP(in *Input) *Finding {
 	j := in.barePod()
-	if j == nil {
+	if j == nil || in.cameBack() {
 		return nil
 	}
 	i := len(j.Hops) - 1
@@ -74,10 +75,8 @@ func (in *Input) pod(a netip.Addr) bool {
 			return true
 		}
 	}
-	for _, e := range in.Flow.Endpoints {
-		if p, err := netip.ParseAddrPort(e.Addr); err == nil && p.Addr() == a {
-			return true
-		}
+	if slices.ContainsFunc(in.Flow.Endpoints, func(e Endpoint) bool { return e.at(a) }) {
+		return true
 	}
 	for _, o := range in.snapshot().OwnersOf(a) {
 		if !o.NS.Host {

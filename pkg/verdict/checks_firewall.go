@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -125,7 +126,7 @@ func lbSourceRanges(d *dropAt) *Finding {
 	f := &Finding{Layer: Service, Cause: "lb-source-ranges", Confidence: Likely,
 		Summary:  fmt.Sprintf("%s does not accept %s: it is not in loadBalancerSourceRanges", name, d.who(t.Src, 0)),
 		Evidence: lines(fmt.Sprintf("kube-proxy's rule says %q", r.Comment), ruleEvidence(r)),
-		Fix:      []string{fmt.Sprintf("add %s to loadBalancerSourceRanges of %s; kubectl get svc -A -o jsonpath='{.items[*].spec.loadBalancerSourceRanges}'", t.Src, name)}}
+		Fix:      []string{fmt.Sprintf("add %s to loadBalancerSourceRanges of %s; kubectl get svc -A -o jsonpath='{.items[*].spec.loadBalancerSourceRanges}'", netip.PrefixFrom(t.Src, t.Src.BitLen()), name)}}
 	if slices.Contains([]string{"DROP", "REJECT"}, r.Verdict) && r.Alternatives == 0 {
 		f.Confidence = Confirmed
 	}

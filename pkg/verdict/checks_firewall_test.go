@@ -54,7 +54,7 @@ func TestFirewallChecks(t *testing.T) {
 		{"a NodePort without the rule", Input{Journeys: lostAt(plain)}, nil, "dropped service nodeport-filtered likely", "30080"},
 		{"a NodePort that conntrack drops", Input{Journeys: lostAt(invalid)}, nil, "dropped service conntrack-full confirmed", ""},
 		{"not a NodePort", Input{Journeys: lostAt(drop("PREROUTING"))}, nil, "dropped pod-network netfilter-drop likely", ""},
-		{"source ranges", Input{Journeys: lostAt(ranges)}, nil, "dropped service lb-source-ranges confirmed", "loadBalancerSourceRanges of Service shop/web"},
+		{"source ranges", Input{Journeys: lostAt(ranges)}, nil, "dropped service lb-source-ranges confirmed", "/32 to loadBalancerSourceRanges of Service shop/web"},
 		{"source ranges, or another rule", Input{Journeys: lostAt(maybe)}, nil, "dropped service lb-source-ranges likely", ""},
 	})
 }

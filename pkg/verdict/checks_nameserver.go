@@ -3,15 +3,19 @@
 package verdict
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
+	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
 )
 
 func init() {
 	register(check{name: "dns-wrong-nameserver", flow: dnsWrongNameserver, silences: []string{"tunnel-lost-in-fabric"}})
-	register(check{name: "dns-wrong-nameserver-dropped", drop: dnsWrongNameserverDropped, silences: []string{"route-missing", "ip-forward-off", "neighbour-failed"}})
+	register(check{name: "dns-wrong-nameserver-dropped", drop: dnsWrongNameserverDropped, silences: []string{"route-missing", "ip-forward-off", "not-this-pod", "neighbour-failed"}})
 }
 
 // nobody reports whether an address that is asked for names belongs to nothing that is known: no Service, pod, node or local address. Without
@@ -23,10 +27,65 @@ func (in *Input) nobody(a netip.Addr) bool {
 	return in.Name(in.Flow.Proto, a, in.Flow.Dport) == "" && in.Name(in.Flow.Proto, a, 0) == "" && len(in.snapshot().OwnersOf(a)) == 0 && in.Flow.DstRef == nil
 }
 
+// serviceRange reports whether an address is among those that the cluster gives to its Services: kube-proxy's rules have a ClusterIP beside it. The
+// range itself is the API server's setting; the usual ones have these many bits.
+func (in *Input) serviceRange(a netip.Addr) bool {
+	bits := 16
+	if a.Is6() {
+		bits = 108
+	}
+	around, err := a.Prefix(bits)
+	if err != nil {
+		return false
+	}
+	s := in.snapshot()
+	for i := 0; s != nil && i < len(s.Namespaces); i++ {
+		for k := range s.Namespaces[i].Rulesets {
+			if slices.ContainsFunc(clusterIPs(&s.Namespaces[i].Rulesets[k]), around.Contains) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// clusterIPs are the addresses for which kube-proxy has a rule, or an element of its set, as a ClusterIP (pkg/proxy/iptables, pkg/proxy/nftables).
+func clusterIPs(r *ruleset.Ruleset) []netip.Addr {
+	var out []netip.Addr
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			for i := 0; c.Name == "KUBE-SERVICES" && i < len(c.Rules); i++ {
+				_, to, _ := strings.Cut(" "+c.Rules[i].Text, " -d ")
+				to, _, _ = strings.Cut(to, " ")
+				if p, err := netip.ParsePrefix(to); err == nil && strings.HasSuffix(c.Rules[i].Comment, " cluster IP") {
+					out = append(out, p.Addr())
+				}
+			}
+		}
+	}
+	if r.NFT == nil {
+		return out
+	}
+	for _, t := range r.NFT.Tables {
+		for i := 0; t.Name == "kube-proxy" && i < len(t.Sets); i++ {
+			var all []string
+			if t.Sets[i].Name != "cluster-ips" || json.Unmarshal(t.Sets[i].Elem, &all) != nil {
+				continue
+			}
+			for _, s := range all {
+				if a, err := netip.ParseAddr(s); err == nil {
+					out = append(out, a)
+				}
+			}
+		}
+	}
+	return out
+}
+
 func (in *Input) wrongNameserver() *Finding {
 	a, ok := in.askedServer()
-	if !ok || !in.nobody(a) {
-		return nil
+	if !ok || !in.nobody(a) || !a.IsLinkLocalUnicast() && !in.serviceRange(a) {
+		return nil // a resolver outside of the cluster has no name in it, and nothing is wrong with that
 	}
 	f := &Finding{
 		Outcome: Lost, Layer: DNS, Cause: "dns-wrong-nameserver", Confidence: Likely, Hop: -1,
@@ -44,7 +103,7 @@ func (in *Input) wrongNameserver() *Finding {
 // dnsWrongNameserver: the queries leave for an address that is nobody's, and nothing comes back.
 func dnsWrongNameserver(in *Input) *Finding {
 	f := in.wrongNameserver()
-	if f == nil {
+	if f == nil || in.cameBack() {
 		return nil
 	}
 	for i := range in.Journeys {

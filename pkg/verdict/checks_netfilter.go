@@ -35,9 +35,9 @@ func hostFirewallDropsTunnel(d *dropAt) *Finding {
 		Layer: Underlay, Cause: "host-firewall-drops-tunnel", Confidence: Likely,
 		Summary:  fmt.Sprintf("%s's firewall drops %s %s → %s in %s", place(d.h), tunnel, d.who(o.Src, 0), d.who(o.Dst, o.Dport), d.h.Hook),
 		Evidence: lines(ruleEvidence(d.h.Rule), "the packet inside was not looked at: it never left the tunnel's packet"),
-		Fix:      []string{in(d.h, fmt.Sprintf("iptables -I %s %s -s %s -j ACCEPT (or the same in the firewall's own configuration: allow %s between the nodes)", d.h.Hook, match, o.Src, allow))},
+		Fix:      []string{in(d.h, letPass(d, match, allow)+fmt.Sprintf(" (or the same in the firewall's own configuration: allow %s between the nodes)", allow))},
 	}
-	if d.h.Rule != nil {
+	if r := d.h.Rule; r != nil && r.Alternatives == 0 {
 		f.Confidence = Confirmed
 	}
 	return f
@@ -95,10 +95,15 @@ func networkPolicy(d *dropAt) *Finding {
 		Summary:  fmt.Sprintf("a NetworkPolicy %s %s → %s: %s's chain %s on %s", verb, d.who(t.Src, 0), d.who(t.Dst, t.Dport), r.Owner, r.Chain, place(d.h)),
 		Evidence: lines(ruleEvidence(r), policyEvidence(d)),
 		Fix: []string{fmt.Sprintf("kubectl get networkpolicy -A, and allow %s to reach port %d of the pod %s", t.Src, t.Dport, t.Dst),
-			in(d.h, fmt.Sprintf("%s -L %s -vn shows which rule counts", strings.TrimSuffix(r.Backend, "-legacy")+pick(strings.HasSuffix(r.Backend, "-legacy"), "-legacy", ""), r.Chain))},
+			in(d.h, listCommand(r)+" shows which rule counts")},
 	}
 	if r.Alternatives > 0 {
 		f.Confidence = Likely
+	}
+	if d.j.Direction == journey.Reply { // policies are about connections: plugins let the answers of allowed ones pass by their state
+		f.Confidence = Likely
+		f.Summary = fmt.Sprintf("a NetworkPolicy %s the answer %s → %s, although the request had passed: %s's chain %s on %s", verb, d.who(t.Src, t.Sport), d.who(t.Dst, 0), r.Owner, r.Chain, place(d.h))
+		f.Fix[0] = fmt.Sprintf("kubectl get networkpolicy -A: do they allow %s to reach port %d of %s? If so the node does not know the connection: conntrack -L -s %s", t.Dst, t.Sport, t.Src, t.Dst)
 	}
 	return f
 }
@@ -109,6 +114,9 @@ func policyEvidence(d *dropAt) string {
 		return ""
 	}
 	t := d.tuple()
+	if d.j.Direction == journey.Reply { // whether it may pass is decided by its request
+		t = d.answer()
+	}
 	why, allowed := d.in.Policies(d.j.Packet.Proto, t.Src, t.Dst, t.Dport)
 	switch {
 	case why == "":

@@ -9,7 +9,7 @@ import (
 )
 
 func init() {
-	register(check{name: "nfqueue-without-reader", drop: nfqueueWithoutReader, silences: []string{"netfilter-drop", "network-policy", "host-firewall-drops-tunnel"}})
+	register(check{name: "nfqueue-without-reader", drop: nfqueueWithoutReader, silences: []string{"netfilter-drop", "network-policy", "host-firewall-drops-tunnel", "dns-blocked-by-policy"}})
 }
 
 // nfqueueWithoutReader: a rule hands the packet to a program, and the kernel cannot put it into the queue: nobody reads that, or it is full

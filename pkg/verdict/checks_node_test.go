@@ -37,6 +37,64 @@ func TestNodeChecks(t *testing.T) {
 	})
 }
 
+// Topology: a node with pods on a bridge, or with a veth for each; another node behind its uplink. Action: nobody answers for the next hop.
+// Expectation: the fault is where the next hop is.
+func TestWhoIsSilent(t *testing.T) {
+	peer, router := netip.MustParseAddr("10.244.2.21"), netip.MustParseAddr("192.168.50.254")
+	ask := func(dev, kind string) journey.Hop {
+		return journey.Hop{Location: "neigh_invalidate", Reason: "NEIGH_FAILED", Dev: dev, DevKind: kind}
+	}
+	fromPod := func(dst netip.Addr) []journey.Journey {
+		h := ask("eth0", "veth")
+		h.Where, h.NetNS, h.Node, h.Tuple = inPod(), podNS, "node1", &journey.Tuple{Src: server, Sport: 40000, Dst: dst, Dport: 8081}
+		return lostAt(h)
+	}
+	pods := func(addr netip.Addr) func(*netstate.Snapshot) {
+		return func(s *netstate.Snapshot) {
+			s.Namespaces[1].Routes = []netstate.Route{{Table: 254, Dst: netip.MustParsePrefix("10.244.2.0/24"), Type: "unicast", Dev: "eth0"}}
+			s.Namespaces[0].Links = append(s.Namespaces[0].Links, netstate.Link{Index: 6, Name: "veth2", Kind: "veth", Up: true, PeerIndex: 2})
+			s.Namespaces = append(s.Namespaces, netstate.Namespace{Inode: 14, Name: "peer", Node: "node1",
+				Links: []netstate.Link{{Index: 2, Name: "eth0", Kind: "veth", Up: true, PeerIndex: 6, Addrs: []netip.Prefix{netip.PrefixFrom(addr, 24)}}}})
+		}
+	}
+	gone := func(s *netstate.Snapshot) { s.Namespaces[1].Links[0].Addrs = nil }
+	by := func(dst, dev string, gw netip.Addr) func(*netstate.Snapshot) {
+		return func(s *netstate.Snapshot) {
+			gone(s)
+			s.Namespaces[0].Routes = []netstate.Route{{Table: 254, Dst: netip.MustParsePrefix(dst), Type: "unicast", Dev: dev, Gateway: gw}}
+			s.Namespaces[0].Neighs = []netstate.Neigh{{Dev: dev, IP: router, State: "FAILED"}}
+		}
+	}
+	service := Flow{Proto: "tcp", Src: client.String(), Dst: vip.String(), Dport: 80, Endpoints: []Endpoint{{Addr: "10.244.2.20:8081", Ready: true}}}
+	named := service
+	named.Endpoints = []Endpoint{{Addr: "10.244.2.20:8081", Ready: true, Ref: &journey.Ref{Kind: "Pod", Namespace: "shop", Name: "web"}}}
+	called := func(name string) func(string, netip.Addr, uint16) string {
+		return func(string, netip.Addr, uint16) string { return name }
+	}
+	judgeAll(t, []judged{
+		{"a pod on the same bridge, whose device is off it", Input{Journeys: fromPod(peer)}, pods(peer), "dropped pod-network pod-link-down confirmed", "veth2, the pod's device on node1, is on no bridge"},
+		{"a pod on the same bridge that nobody has", Input{Flow: Flow{Proto: "tcp", Src: server.String(), Dst: peer.String(), Dport: 8081}, Journeys: fromPod(peer)}, pods(netip.MustParseAddr("10.244.2.22")), "dropped pod-network pod-link-down likely", "10.244.2.21 does not answer ARP from shop/web"},
+		{"the node itself", Input{Journeys: fromPod(netip.MustParseAddr("10.244.2.1"))}, func(s *netstate.Snapshot) {
+			pods(peer)(s)
+			s.Namespaces[0].Links[1].Addrs = []netip.Prefix{netip.MustParsePrefix("10.244.2.1/24")}
+		}, "dropped pod-network pod-gateway-no-arp likely", ""},
+		{"a router", Input{Journeys: lostAt(ask("eth0", "phys"), dnat())}, by("10.244.2.0/24", "eth0", router), "dropped underlay underlay-neighbour-failed confirmed", "192.168.50.254, the next hop to 10.244.2.20"},
+		{"a router on a bridge", Input{Journeys: lostAt(ask("br0", "bridge"))}, by("10.244.2.0/24", "br0", router), "dropped underlay underlay-neighbour-failed confirmed", ""},
+		{"behind the uplink", Input{Journeys: lostAt(ask("eth0", "phys"), dnat())}, by("10.244.2.0/24", "eth0", netip.Addr{}), "dropped underlay underlay-neighbour-failed likely", "node1 cannot reach 10.244.2.20: it does not"},
+		{"behind an uplink that is a veth", Input{Journeys: lostAt(ask("eth0", "veth"))}, by("10.244.2.0/24", "eth0", netip.Addr{}), "dropped underlay underlay-neighbour-failed likely", ""},
+		{"a pod's veth", Input{Journeys: lostAt(ask("veth1", "veth"))}, by("10.244.2.0/24", "veth1", netip.Addr{}), "dropped pod-network pod-link-down likely", ""},
+		{"the veth of a pod that was not read", Input{Journeys: lostAt(ask("cali1", "veth"))}, by("10.244.2.20/32", "cali1", netip.Addr{}), "dropped pod-network pod-link-down likely", ""},
+		{"an endpoint that names no pod", Input{Flow: service, Journeys: lostAt(ask("cni0", "bridge"), dnat())}, gone, "dropped service stale-endpoint likely", ""},
+		{"an endpoint that names a pod", Input{Flow: named, Journeys: lostAt(ask("cni0", "bridge"), dnat())}, gone, "dropped pod-network pod-link-down likely", ""},
+		{"an endpoint that is a pod's by name", Input{Flow: service, Name: called("shop/web"), Journeys: lostAt(ask("cni0", "bridge"), dnat())}, gone, "dropped pod-network pod-link-down likely", ""},
+		{"an endpoint that was a pod's", Input{Flow: service, Name: called("shop/web (deleted 3 s ago)"), Journeys: lostAt(ask("cni0", "bridge"), dnat())}, gone, "dropped service stale-endpoint likely", ""},
+		{"a queue of a device with a dot", Input{Journeys: lostAt(journey.Hop{Location: "__neigh_event_send", Reason: "NEIGH_QUEUEFULL", Dev: "eth0.7", DevKind: "vlan"})}, func(s *netstate.Snapshot) {
+			s.Namespaces[0].Routes = nil
+			s.Namespaces[0].Neighs = []netstate.Neigh{{Dev: "eth0.7", IP: server, MAC: "02:00:00:00:00:09", State: "REACHABLE"}}
+		}, "dropped pod-network neighbour-queue-full likely", "sysctl net/ipv4/neigh/eth0.7/unres_qlen_bytes"},
+	})
+}
+
 // Why a gateway keeps silent is in the node's settings.
 func TestWhyAGatewayIsSilent(t *testing.T) {
 	asks := journey.Hop{Location: "arp_error_report", Reason: "NEIGH_FAILED", Where: inPod(), NetNS: podNS, Node: "node1", Dev: "eth0"}

@@ -10,6 +10,7 @@ import (
 
 func init() {
 	register(check{name: "ip-forward-off", drop: ipForwardOff, silences: []string{"route-missing"}})
+	register(check{name: "not-this-pod", drop: notThisPod, silences: []string{"route-missing"}})
 	register(check{name: "blackhole-route", drop: blackholeRoute, silences: []string{"route-missing"}})
 	register(check{name: "route-missing", drop: routeMissing})
 	register(check{name: "no-route-to-vtep", drop: noRouteToVTEP, silences: []string{"route-missing"}})
@@ -18,7 +19,7 @@ func init() {
 
 // ipForwardOff: ip_error drops with IP_INADDRERRORS what would have to be forwarded where forwarding is off (net/ipv4/route.c).
 func ipForwardOff(d *dropAt) *Finding {
-	if d.h.Location != "ip_error" {
+	if d.h.Location != "ip_error" || d.stray() {
 		return nil
 	}
 	state, known := "", false
@@ -44,12 +45,38 @@ func ipForwardOff(d *dropAt) *Finding {
 	return f
 }
 
+// stray reports whether ip_error dropped a packet in a pod: those do not forward, and nothing is wrong with that.
+func (d *dropAt) stray() bool { return d.h.Location == "ip_error" && d.h.Where != nil && !d.host() }
+
+// notThisPod: the packet came to a pod that does not have its address.
+func notThisPod(d *dropAt) *Finding {
+	dst := d.tuple().Dst
+	forwards := d.ns == nil || d.ns.Sysctls["net.ipv4.ip_forward"] != "0"
+	if !d.stray() || d.h.Outer != nil || d.ns.IsLocal(dst) || forwards && d.reason() != "IP_INADDRERRORS" {
+		return nil
+	}
+	f := &Finding{Layer: PodNetwork, Cause: "route-drop", Confidence: Likely,
+		Summary:  fmt.Sprintf("%s came to %s, which does not have the address %s: a route to it is stale, or the pod lost its address", d.packetName(), place(d.h), dst),
+		Evidence: []string{"ip_error with IP_INADDRERRORS is how a host that is no router drops what is not for itself"},
+		Fix: []string{fmt.Sprintf("on its node: ip route get %s: does it still lead to this pod? kubectl get pods -A -o wide | grep %s tells whose address it is", dst, dst),
+			in(d.h, "ip addr: the CNI plugin gives a pod its address; delete a pod that has lost it")}}
+	if d.ns != nil {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("state: no device in %s has the address %s", place(d.h), dst))
+	}
+	return f
+}
+
 // blackholeRoute: a route of type blackhole gives EINVAL to the lookup and the packet to ip_error without a reason.
 func blackholeRoute(d *dropAt) *Finding {
 	if d.h.Location != "ip_error" && d.h.Location != "ip6_pkt_drop" {
 		return nil
 	}
-	dst := d.tuple().Dst
+	dst, layer := d.tuple().Dst, PodNetwork
+	lost := "if the pod lives, the more specific route was lost: restart the CNI agent (or look at its BGP sessions)"
+	if d.h.Outer != nil {
+		dst, layer = d.h.Outer.Dst, Underlay
+		lost = "if the node lives, the more specific route to it was lost: look at who writes the node's routes"
+	}
 	seen := d.lastRoute() != nil && d.lastRoute().Error == "EINVAL"
 	route, ok, sure := d.ns.Routed(dst)
 	state := ok && route.Type == "blackhole"
@@ -57,10 +84,9 @@ func blackholeRoute(d *dropAt) *Finding {
 		return nil
 	}
 	f := &Finding{
-		Layer: PodNetwork, Cause: "blackhole-route", Confidence: Likely,
+		Layer: layer, Cause: "blackhole-route", Confidence: Likely,
 		Summary: fmt.Sprintf("a blackhole route %s swallows packets to %s", on(d.h), dst),
-		Fix: []string{in(d.h, fmt.Sprintf("ip route get %s; ip route show type blackhole", dst)),
-			"if the pod lives, the more specific route was lost: restart the CNI agent (or look at its BGP sessions)"},
+		Fix:     []string{in(d.h, fmt.Sprintf("ip route get %s; ip route show type blackhole", dst)), lost},
 	}
 	if state {
 		f.Summary = fmt.Sprintf("the blackhole route %s %s swallows packets to %s", route.Dst, on(d.h), dst)
@@ -135,11 +161,14 @@ func rpFilter(d *dropAt) *Finding {
 	if d.reason() != "IP_RPFILTER" {
 		return nil
 	}
-	src := d.tuple().Src
+	src, layer := d.tuple().Src, PodNetwork
+	if d.h.Outer != nil {
+		src, layer = d.h.Outer.Src, Underlay
+	}
 	f := &Finding{
-		Layer: PodNetwork, Cause: "rp-filter", Confidence: Likely,
+		Layer: layer, Cause: "rp-filter", Confidence: Likely,
 		Summary: fmt.Sprintf("%s drops packets from %s at %s: rp_filter expects them at another device", place(d.h), src, d.h.Dev),
-		Fix:     []string{in(d.h, fmt.Sprintf("sysctl -w net.ipv4.conf.%s.rp_filter=0 net.ipv4.conf.all.rp_filter=0", d.h.Dev))},
+		Fix:     []string{in(d.h, fmt.Sprintf("sysctl -w %s=0 net.ipv4.conf.all.rp_filter=0", Setting("net.ipv4.conf", d.h.Dev, "rp_filter")))},
 	}
 	if r, ok, sure := d.ns.Routed(src); ok && r.Dev != d.h.Dev {
 		if f.Confidence = Confirmed; !sure {

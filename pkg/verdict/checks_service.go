@@ -5,6 +5,7 @@ package verdict
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -16,13 +17,14 @@ func init() {
 	register(check{name: "service-not-programmed-lost", flow: untranslatedLost, silences: []string{"egress-not-masqueraded"}})
 }
 
-// clusterIP is the flow's destination when that is a Service's address.
+// clusterIP is the flow's destination when that is a Service's own address. A headless Service has none: its destination is an endpoint's, which
+// nothing has to translate.
 func (in *Input) clusterIP() (netip.Addr, bool) {
 	if in.Flow.DstRef == nil || in.Flow.DstRef.Kind != "Service" {
 		return netip.Addr{}, false
 	}
 	a, err := netip.ParseAddr(in.Flow.Dst)
-	return a, err == nil
+	return a, err == nil && !slices.ContainsFunc(in.Flow.Endpoints, func(e Endpoint) bool { return e.at(a) })
 }
 
 // untranslatedDrop: routing dropped a packet that still has the Service's address: whatever the route, it should not have come so far.

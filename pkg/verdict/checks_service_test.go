@@ -32,7 +32,13 @@ func TestServiceChecks(t *testing.T) {
 	}
 	others := func(s *netstate.Snapshot) { s.Namespaces[0].Rulesets = []ruleset.Ruleset{rules("iptables-legacy", 5)} }
 	timeout := &probe.Result{Result: probe.Timeout}
+	headless := flow
+	headless.Dst, headless.Endpoints = server.String(), []Endpoint{{Addr: "10.244.2.20:8080", Ready: true}}
+	toPod := left()
+	toPod[0].Packet.Dst = server
 	judgeAll(t, []judged{
+		{"a headless Service, no route", Input{Flow: headless, Journeys: lostAt(journey.Hop{Location: "ip_error", Reason: "IP_INNOROUTES", Dev: "cni0"})}, func(s *netstate.Snapshot) { others(s); s.Namespaces[0].Routes = nil }, "dropped pod-network route-missing confirmed", ""},
+		{"a headless Service, left the node", Input{Flow: headless, Journeys: toPod, Probe: timeout}, others, "lost underlay left-node inconclusive", ""},
 		{"no rule and no route", Input{Flow: flow, Journeys: noRoute()}, others, "dropped service service-not-programmed confirmed", "none of the 5 rules"},
 		{"rules that could not be read", Input{Flow: flow, Journeys: noRoute()}, nil, "dropped service service-not-programmed likely", "kube-proxy"},
 		{"a rule that names it", Input{Flow: flow, Journeys: noRoute()}, func(s *netstate.Snapshot) {

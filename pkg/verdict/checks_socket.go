@@ -74,18 +74,34 @@ func noSocket(d *dropAt) *Finding {
 		}
 		f.Confidence = Likely // it listens now, it did not then
 	}
-	if nat := d.translated(); nat != nil && f.Confidence == Confirmed {
-		f.Layer, f.Cause = Service, "wrong-target-port"
-		f.Summary = fmt.Sprintf("the Service sends %s to %s, where nothing listens", nat.NAT.From, nat.NAT.To)
-		f.Fix = []string{"compare the Service's targetPort with the ports that the application listens on"}
-		return f
-	}
-	if d.translatedUnseen() { // the event of the translation is missing, its result is here
-		f.Layer, f.Cause, f.Confidence = Service, "wrong-target-port", Likely
-		f.Summary = fmt.Sprintf("what was sent to %s came to %s, where nothing listens", d.in.flowDst(), port)
-		f.Fix = []string{"compare the Service's targetPort with the ports that the application listens on"}
-	}
+	d.behindService(f, all, port)
 	return f
+}
+
+// behindService says it of a Service that leads to the port. Its targetPort is wrong when the application listens on another one; one that listens
+// on none is not up.
+func (d *dropAt) behindService(f *Finding, listens []netstate.Socket, port string) {
+	switch nat := d.translated(); {
+	case nat != nil && ofService(nat) && f.Confidence == Confirmed:
+		f.Summary = fmt.Sprintf("the Service sends %s to %s, where nothing listens", nat.NAT.From, nat.NAT.To)
+	case d.translatedUnseen() && (d.in.Flow.DstRef == nil || d.in.Flow.DstRef.Kind == "Service"): // the event of the translation is missing, its result is here
+		f.Confidence = Likely
+		f.Summary = fmt.Sprintf("what was sent to %s came to %s, where nothing listens", d.in.flowDst(), port)
+	default:
+		return
+	}
+	const compare = "compare the Service's targetPort with the ports that the application listens on"
+	if !slices.ContainsFunc(listens, func(s netstate.Socket) bool { return !s.Local.Addr().IsLoopback() }) {
+		f.Fix = append(f.Fix, "is the application up? kubectl logs of the pod; if it is, "+compare)
+		return
+	}
+	f.Layer, f.Cause = Service, "wrong-target-port"
+	f.Fix = []string{compare}
+}
+
+// ofService reports whether a translation is a Service's: others are a host port's, or somebody's own rule.
+func ofService(h *journey.Hop) bool {
+	return h.Ref != nil && h.Ref.Kind == "Service" || h.IPVS != nil || h.Rule != nil && (h.Rule.Owner == "kube-proxy" || h.Rule.Backend == "ipvs")
 }
 
 // replyWithoutSocket: the answer came, and the client has no socket for it: it has given up, or the answer comes from an address that it
@@ -181,7 +197,8 @@ func hairpinOff(d *dropAt) *Finding {
 	l := d.ns.Link(d.h.Dev)
 	off := l != nil && l.Hairpin != nil && !*l.Hairpin
 	there := d.h.Location == "br_handle_frame_finish" || d.h.Location == "br_forward" || d.h.Location == "__br_forward"
-	if !there || (!off && d.h.Step != "hairpin") {
+	itself := d.tuple().Dst == d.j.Packet.Src // the bridge drops for other reasons too: a port's state, a VLAN
+	if !there || d.h.Step != "hairpin" && !(off && itself) {
 		return nil
 	}
 	f := &Finding{Layer: PodNetwork, Cause: "hairpin-off", Confidence: Likely,

@@ -141,7 +141,7 @@ func received(in *Input, h *journey.Hop) *netstate.Namespace {
 // which Judge sees to.
 func tunnelLost(in *Input) *Finding {
 	gone, arrived := vanished(in)
-	if len(gone) == 0 || len(arrived) > 0 {
+	if len(gone) == 0 || len(arrived) > 0 || in.cameBack() {
 		return nil
 	}
 	j := gone[0]

@@ -88,10 +88,10 @@ func (d *dropAt) translatedUnseen() bool {
 		(t.Dst.String() != d.in.Flow.Dst || t.Dport != d.in.Flow.Dport)
 }
 
-// lastRoute is the last route that was looked up for the packet in the namespace of the drop.
+// lastRoute is the last route that was looked up in the namespace of the drop for the packet, or for the one that carries it when that was dropped.
 func (d *dropAt) lastRoute() *journey.Route {
 	for k := d.i; k >= 0; k-- {
-		if h := &d.j.Hops[k]; h.Stage == journey.StageRoute && h.NetNS == d.h.NetNS && h.Outer == nil {
+		if h := &d.j.Hops[k]; h.Stage == journey.StageRoute && h.NetNS == d.h.NetNS && (h.Outer == nil) == (d.h.Outer == nil) {
 			return h.Route
 		}
 	}

@@ -83,20 +83,20 @@ func Judge(in *Input) Verdict {
 	return in.conclude(findings)
 }
 
-// answered: the probe got its answer; without a probe, requests and replies arrived and the last data that was dropped was sent again
-// with success.
+// answered: the probe got its answer; without a probe, requests and replies arrived, or went on from one another, and the last data that was dropped
+// was sent again with success. A reset alone is no answer.
 func (in *Input) answered() bool {
 	if in.Probe != nil {
 		return in.Probe.Result == probe.Connected && (in.Probe.Sent == 0 || in.Probe.Acked)
 	}
-	request, reply := false, false
+	request, reply := false, in.acknowledged() > 0 && in.sentAgain() == nil
 	for i := range in.Journeys {
 		j := &in.Journeys[i]
 		switch {
 		case j.Direction == journey.Request && (j.End == journey.Delivered || j.End == journey.LeftNode):
 			request = true
 		case j.Direction == journey.Reply && j.End == journey.Delivered:
-			reply = true
+			reply = reply || !isReset(j)
 		case j.DropHop() >= 0 && j.Direction != journey.Related && !in.madeGood(j):
 			return false
 		}
@@ -104,7 +104,7 @@ func (in *Input) answered() bool {
 	return request && reply && !in.refused()
 }
 
-// refused: the replies are resets that answer a SYN.
+// refused: a node that was watched refused a request.
 func (in *Input) refused() bool {
 	for i := range in.Journeys {
 		if j := &in.Journeys[i]; j.Direction == journey.Request && j.End == journey.Rejected {

@@ -70,10 +70,13 @@ func delivered(in *Input) Finding {
 	}
 	to := in.flowDst()
 	f.Summary = fmt.Sprintf("%s reaches %s and the answer comes back", in.flowSrc(), to)
-	f.Evidence = lines(fmt.Sprintf("%d packets of the request and %d of the reply were followed to their socket", requests, replies), translation(in))
+	f.Evidence = lines(fmt.Sprintf("%d packets of the request and %d of the reply were followed to their socket", requests, replies),
+		pick(replies == 0 && in.acknowledged() > 0, "kernel: answers left the node, and later requests acknowledge them", ""), translation(in))
 	if requests == 0 && replies == 0 {
 		f.Confidence = Likely
-		f.Evidence = []string{"the probe was answered, but no packet of it was seen to its end here"}
+		if in.Probe != nil {
+			f.Evidence = []string{"the probe was answered, but no packet of it was seen to its end here"}
+		}
 	}
 	return f
 }
@@ -113,6 +116,9 @@ func undropped(in *Input) Finding {
 		}
 	}
 	f := Finding{Outcome: Lost, Journey: j.ID, Hop: len(j.Hops) - 1, Confidence: Inconclusive}
+	if (j.End == journey.Delivered || j.End == journey.LeftNode) && in.cameBack() {
+		return cutOff(in)
+	}
 	switch j.End {
 	case journey.Delivered:
 		f.Outcome, f.Layer, f.Cause = Delivered, Application, "no-answer"

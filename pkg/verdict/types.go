@@ -84,6 +84,12 @@ type Endpoint struct {
 	Ready bool         `json:"ready"`
 }
 
+// at reports whether the endpoint has an address, at whatever port.
+func (e *Endpoint) at(a netip.Addr) bool {
+	p, err := netip.ParseAddrPort(e.Addr)
+	return err == nil && p.Addr() == a
+}
+
 // Finding is what one check concluded.
 type Finding struct {
 	Outcome    Outcome

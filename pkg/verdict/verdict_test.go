@@ -73,7 +73,8 @@ func route(oif, errno string) journey.Hop {
 }
 
 func dnat() journey.Hop {
-	return journey.Hop{Stage: journey.StageNAT, NetNS: nodeNS, Where: host(), NAT: &journey.NAT{Type: "dnat", From: "10.96.0.80:80", To: "10.244.2.20:8081"}}
+	return journey.Hop{Stage: journey.StageNAT, NetNS: nodeNS, Where: host(), NAT: &journey.NAT{Type: "dnat", From: "10.96.0.80:80", To: "10.244.2.20:8081"},
+		Ref: &journey.Ref{Kind: "Service", Namespace: "shop", Name: "web", Port: "http"}}
 }
 
 func rule(r journey.Rule) *journey.Rule {
@@ -174,9 +175,9 @@ func TestDiagnoses(t *testing.T) {
 			s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_count"], s.Namespaces[0].Sysctls["net.netfilter.nf_conntrack_max"] = "65537", "65536"
 		}, "dropped service conntrack-full likely", "65537 of 65536 entries are used"},
 		{"an entry that cannot be inserted, by its status", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "POSTROUTING", Step: "insert-failed", CT: &journey.CT{State: "NEW", Status: []string{"SRC_NAT"}}}), nil,
-			"dropped service snat-ports-exhausted confirmed", "insert_failed"},
+			"dropped service snat-ports-exhausted likely", "insert_failed"},
 		{"an entry that cannot be inserted, by the translation", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "POSTROUTING", Step: "insert-failed"}, masquerade()), nil,
-			"dropped service snat-ports-exhausted confirmed", "no source port is left on node1"},
+			"dropped service snat-ports-exhausted likely", "no source port is left on node1"},
 		{"an entry that cannot be inserted without SNAT", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "POSTROUTING", Step: "insert-failed"}), nil,
 			"dropped service conntrack-race likely", "same addresses and ports"},
 		{"INVALID", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "FORWARD"}, lookup("lookup", "INVALID", "packet out of window", "nf_conntrack_in")), nil,
@@ -201,7 +202,9 @@ func TestDiagnoses(t *testing.T) {
 		{"tunnel port", lostAt(journey.Hop{Location: "__udp4_lib_rcv", Reason: "NO_SOCKET", Outer: outer}), nil, "dropped underlay tunnel-port-mismatch likely", "udp/8472"},
 		{"receive buffer", lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "SOCKET_RCVBUFF", Where: inPod(), NetNS: podNS}), nil, "dropped application socket-buffer-full likely", "SO_RCVBUF"},
 		{"tc program", lostAt(journey.Hop{Location: "__netif_receive_skb_core", Reason: "TC_INGRESS", Dev: "veth1"}), nil, "dropped pod-network tc-program-drop likely", "bpftool net show dev veth1"},
-		{"hairpin", lostAt(journey.Hop{Location: "br_handle_frame_finish", Reason: "NOT_SPECIFIED", Dev: "veth1"}), func(s *netstate.Snapshot) { *s.Namespaces[0].Links[3].Hairpin = false },
+		{"another drop at a port with hairpin off", lostAt(journey.Hop{Location: "br_handle_frame_finish", Reason: "NOT_SPECIFIED", Dev: "veth1"}), func(s *netstate.Snapshot) { *s.Namespaces[0].Links[3].Hairpin = false },
+			"dropped pod-network device-drop likely", "br_handle_frame_finish"},
+		{"hairpin", lostAt(journey.Hop{Location: "br_handle_frame_finish", Reason: "NOT_SPECIFIED", Dev: "veth1", Tuple: &journey.Tuple{Src: client, Sport: 40000, Dst: client, Dport: 8080}}), func(s *netstate.Snapshot) { *s.Namespaces[0].Links[3].Hairpin = false },
 			"dropped pod-network hairpin-off confirmed", "hairpin on"},
 		{"unknown place", lostAt(journey.Hop{Location: "brand_new_function", Stack: []string{"brand_new_function", "ip_rcv"}}), nil, "dropped pod-network packet-drop likely", "brand_new_function ← ip_rcv"},
 		{"unknown netfilter", lostAt(journey.Hop{Location: "nf_brand_new", Hook: "FORWARD"}), nil, "dropped pod-network netfilter-drop likely", "FORWARD"},

@@ -164,6 +164,15 @@ func lines(all ...string) []string {
 	return out
 }
 
+// Setting is the key of a device's setting as sysctl(8) takes it: a dot in a device's name would be a separator, but for a key whose first one is a
+// slash.
+func Setting(tree, dev, name string) string {
+	if strings.Contains(dev, ".") {
+		return strings.ReplaceAll(tree, ".", "/") + "/" + dev + "/" + name
+	}
+	return tree + "." + dev + "." + name
+}
+
 // at is in, where a parameter has that name.
 func at(h *journey.Hop, command string) string { return in(h, command) }
 

@@ -11,7 +11,7 @@ import (
 
 // Packet is a packet as it is at a hook.
 type Packet struct {
-	Proto           string // tcp, udp, icmp, sctp
+	Proto           string // tcp, udp, icmp, sctp; others as a number
 	Src, Dst        netip.Addr
 	Sport, Dport    uint16
 	In, Out         string // devices; "" when there is none at the hook
@@ -210,8 +210,12 @@ func protocol(v, proto string) answer {
 	case "icmpv6", "ipv6-icmp":
 		return is(proto == "icmp")
 	}
-	return is(v == proto)
+	return is(v == proto || slices.Contains(protocolNames[proto], v))
 }
+
+// protocolNames are the names of protocols that packets have as a number: IP and IPv6 inside of IP, by /etc/protocols of Debian and of Red Hat.
+// What is called ipip there is another protocol, 94.
+var protocolNames = map[string][]string{"4": {"ipencap", "ipv4"}, "41": {"ipv6"}}
 
 // device compares names; "cali+" means every name that starts so.
 func device(v, dev string) answer {

@@ -4,6 +4,7 @@ package ruleset
 
 import (
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,7 +14,8 @@ import (
 func (w *nftWalk) match(arg any, mark uint32) answer {
 	m, _ := arg.(map[string]any)
 	op, _ := m["op"].(string)
-	if ct, ok := m["left"].(map[string]any)["ct"]; ok {
+	expr, _ := m["left"].(map[string]any) // what is no expression is a value, or unknown
+	if ct, ok := expr["ct"]; ok {
 		return ctMatch(field(ct, "key"), op, m["right"], &w.q.Packet)
 	}
 	left := eval(m["left"], &w.q.Packet, mark)
@@ -138,7 +140,7 @@ func equal(v value, e any, p *Packet, mark uint32) answer {
 	if start, ok := strings.CutSuffix(x.text, "*"); ok && !v.isNum && !v.addr.IsValid() {
 		return is(strings.HasPrefix(v.text, start) && v.text != "")
 	}
-	return is(v.text == x.text)
+	return is(v.text == x.text || slices.Contains(v.names, x.text))
 }
 
 func pickAnswer(first bool, a, b answer) answer {
@@ -262,7 +264,11 @@ func (s *NFTSet) find(v value) (element, answer) {
 			return e, yes
 		}
 	}
-	for _, e := range x.others {
+	others := x.others
+	if v.renamed() { // its element may have another name for it
+		others = slices.AppendSeq(slices.Clone(others), maps.Values(x.exact))
+	}
+	for _, e := range others {
 		switch equal(v, e.key, &Packet{}, 0) {
 		case yes:
 			return e, yes

@@ -263,6 +263,11 @@ func TestExpressions(t *testing.T) {
 		{"an anonymous map", `[{"vmap":{"key":{"payload":{"protocol":"tcp","field":"dport"}},"data":{"set":[[80,{"drop":null}]]}}}]`, tcp80, "sure"},
 		{"an anonymous map of tuples", `[{"vmap":{"key":{"concat":[{"payload":{"protocol":"ip","field":"daddr"}},{"payload":{"protocol":"tcp","field":"dport"}}]},"data":{"set":[[{"concat":["10.0.0.1",80]},{"drop":null}]]}}}]`, tcp80, "sure"},
 		{"a drawn verdict", `[{"vmap":{"key":{"numgen":{"mode":"random","mod":2}},"data":{"set":[[0,{"drop":null}],[1,{"accept":null}]]}}}]`, tcp80, "unsure"},
+		{"a value where an expression should be", m(`"x"`, "==", `1`), tcp80, ""},
+		{"a list where an expression should be", m(`[1,2]`, "==", `1`), tcp80, "unsure"},
+		{"a match without sides", `[{"match":{"op":"=="}},{"drop":null}]`, tcp80, "unsure"},
+		{"an empty match", `[{"match":null},{"drop":null}]`, tcp80, "unsure"},
+		{"a conntrack match of nothing", m(`{"ct":null}`, "==", `null`), tcp80, "unsure"},
 		{"a statement without an effect", `[{"log":null},{"counter":null},{"drop":null}]`, tcp80, "sure"},
 	} {
 		n := parseNFT(t, rules("accept", tc.expr))
@@ -278,6 +283,38 @@ func TestExpressions(t *testing.T) {
 		}
 		if got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+// Topology: a firewall before a tunnel of IP in IP. Action: its packet, of protocol 4 with IPv4 inside, 41 with IPv6. Expectation: it is of its
+// protocol under each of the names that nft prints for it, and has no ports.
+func TestProtocolsOfTunnels(t *testing.T) {
+	l4proto := func(right string) string {
+		return `[{"match":{"op":"==","left":{"meta":{"key":"l4proto"}},"right":` + right + `}},{"drop":null}]`
+	}
+	for _, tc := range []struct {
+		proto, expr string
+		drops       bool
+	}{
+		{"4", l4proto(`4`), true},
+		{"4", l4proto(`"ipencap"`), true},
+		{"4", l4proto(`{"set":["tcp","ipv4"]}`), true},
+		{"4", l4proto(`"ipip"`), false}, // another protocol
+		{"4", l4proto(`"udp"`), false},
+		{"4", `[{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"protocol"}},"right":"ipencap"}},{"drop":null}]`, true},
+		{"4", `[{"match":{"op":"==","left":{"payload":{"protocol":"udp","field":"dport"}},"right":0}},{"drop":null}]`, false},
+		{"4", `[{"vmap":{"key":{"meta":{"key":"l4proto"}},"data":{"set":[["udp",{"accept":null}],["ipencap",{"drop":null}]]}}}]`, true},
+		{"4", `[{"vmap":{"key":{"concat":[{"meta":{"key":"iifname"}},{"meta":{"key":"l4proto"}}]},"data":{"set":[[{"concat":["eth0","ipv4"]},{"drop":null}]]}}}]`, true},
+		{"41", l4proto(`41`), true},
+		{"41", l4proto(`"ipv6"`), true},
+		{"41", l4proto(`"ipencap"`), false},
+		{"udp", l4proto(`"udp"`), true},
+	} {
+		p := Packet{Proto: tc.proto, Src: netip.MustParseAddr("192.168.50.1"), Dst: netip.MustParseAddr("192.168.50.2"), In: "eth0"}
+		found := ask(parseNFT(t, rules("accept", tc.expr)), Question{Hook: "FORWARD", Verdict: "drop", Packet: p})
+		if got := len(found) == 1 && found[0].Sure; got != tc.drops || len(found) > 0 != tc.drops {
+			t.Errorf("protocol %s, %s: %+v", tc.proto, tc.expr, found)
 		}
 	}
 }
@@ -378,6 +415,8 @@ func TestOwnersOfNFTTables(t *testing.T) {
 func FuzzNFT(f *testing.F) {
 	f.Add(string(fixture(f)))
 	f.Add(rules("drop", `[{"match":{"op":"==","left":{"&":[1,2]},"right":{"set":[{"range":[1]},{"prefix":{"addr":"x","len":999}}]}}},{"vmap":{"key":{"concat":[]},"data":5}}]`))
+	f.Add(rules("accept", `[{"match":null}]`, `[{"match":{"op":"==","left":"x","right":1}}]`, `[{"match":{"op":"==","left":[1],"right":{"set":5}}},{"drop":null}]`,
+		`[{"mangle":{"key":"mark","value":[]}},{"vmap":null},{"dnat":[]},{"jump":7}]`))
 	f.Add(`{"nftables":[{"table":{"family":"ip","name":"a"}},{"chain":{"family":"ip","table":"a","name":"c","hook":"forward","type":"filter"}},{"rule":{"family":"ip","table":"a","chain":"c","expr":[{"goto":{"target":"c"}}]}}]}`)
 	f.Fuzz(func(t *testing.T, s string) {
 		n, _, err := ParseNFT(strings.NewReader(s), nil)
@@ -387,5 +426,6 @@ func FuzzNFT(f *testing.F) {
 		for _, q := range []Question{{Hook: "FORWARD", Verdict: "drop", Packet: client("10.0.0.1:80")}, {Hook: "PREROUTING", Verdict: "dnat", To: "10.0.0.1:80", Packet: client("10.96.0.80:80")}} {
 			ask(n, q)
 		}
+		dry(node(Ruleset{Backend: "nft", NFT: n}), "10.0.0.1", 80) // puts the rules into words
 	})
 }

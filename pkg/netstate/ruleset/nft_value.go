@@ -5,6 +5,7 @@ package ruleset
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,7 @@ type value struct {
 	random  bool // unknown, and each value has its turn (numgen)
 	of      any  // for random: how many values there are, a float64
 	text    string
+	names   []string // other words for text: of a protocol
 	addr    netip.Addr
 	num     uint64
 	isNum   bool
@@ -42,6 +44,12 @@ func addrValue(a netip.Addr, v6 bool) value {
 	}
 	return value{text: a.String(), addr: a}
 }
+
+// protocolValue is a protocol under all of its names.
+func protocolValue(proto string) value { return value{text: proto, names: protocolNames[proto]} }
+
+// renamed: some part of the value has other names.
+func (v value) renamed() bool { return len(v.names) > 0 || slices.ContainsFunc(v.parts, value.renamed) }
 
 // key is a value as the key of a set; ok is false when some part has no single value.
 func (v value) key() (string, bool) {
@@ -124,12 +132,12 @@ func payload(proto, name string, p *Packet) value {
 		if six {
 			return value{none: true}
 		}
-		return value{text: p.Proto}
+		return protocolValue(p.Proto)
 	case "ip6 nexthdr":
 		if !six {
 			return value{none: true}
 		}
-		return value{text: p.l4proto()}
+		return protocolValue(p.l4proto())
 	}
 	if name != "sport" && name != "dport" {
 		return value{unknown: true}
@@ -156,7 +164,7 @@ func (p *Packet) l4proto() string {
 func meta(key string, p *Packet, mark uint32) value {
 	switch key {
 	case "l4proto":
-		return value{text: p.l4proto()}
+		return protocolValue(p.l4proto())
 	case "mark":
 		if p.blurred {
 			return value{unknown: true}

@@ -193,6 +193,29 @@ func TestMatches(t *testing.T) {
 	}
 }
 
+// Matches that look at what a packet is or where it is in a bridge.
+func TestMatchesOfOtherPackets(t *testing.T) {
+	tunnel := Packet{Proto: "4"}
+	tunnel6 := Packet{Proto: "41"}
+	between := Packet{PhysIn: "veth1", PhysOut: "veth2"}
+	somewhere := Packet{PhysIn: "veth1", PhysOut: UnknownDevice}
+	for _, tc := range []struct {
+		p    *Packet
+		rule string
+		want answer
+	}{
+		{&tunnel, "-p 4", yes}, {&tunnel, "-p ipencap", yes}, {&tunnel, "-p ipv4", yes}, {&tunnel, "! -p ipencap", no}, {&tunnel, "-p ipip", no}, {&tunnel, "-p udp", no}, {&tunnel, "-p ipv6", no},
+		{&tunnel6, "-p 41", yes}, {&tunnel6, "-p ipv6", yes}, {&tunnel6, "-p ipencap", no},
+		{&between, "-m physdev --physdev-out veth2", yes}, {&between, "-m physdev --physdev-out veth1", no}, {&between, "-m physdev --physdev-is-bridged", yes},
+		{&somewhere, "-m physdev --physdev-out veth2", maybe}, {&somewhere, "-m physdev --physdev-is-bridged", yes},
+	} {
+		conds, _ := conditions(split(tc.rule))
+		if got := matches(conds, tc.p, 0); got != tc.want {
+			t.Errorf("%q: %d, want %d", tc.rule, got, tc.want)
+		}
+	}
+}
+
 func TestWalks(t *testing.T) {
 	for _, tc := range []struct{ name, rules, want string }{
 		{"the policy", ":FORWARD DROP [0:0]\n-A FORWARD -d 10.0.0.1 -j ACCEPT", "FORWARD 0 sure"},
