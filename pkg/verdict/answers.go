@@ -4,6 +4,7 @@ package verdict
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -12,32 +13,45 @@ import (
 
 func isReset(j *journey.Journey) bool { return strings.Contains(j.Packet.Flags, "RST") }
 
-// goesOn reports whether a request goes on from an answer: an acknowledgement of the same connection, seen later. From the server's node an answer only
-// leaves, and that is how it shows that it arrived.
-func goesOn(request, answer *journey.Journey) bool {
-	p := &request.Packet
-	if request.Direction != journey.Request || p.Proto != "tcp" || !strings.Contains(p.Flags, "ACK") || strings.Contains(p.Flags, "SYN") || isReset(request) {
-		return false
-	}
-	if request.ID <= answer.ID || request.End != journey.Delivered && request.End != journey.LeftNode {
-		return false
-	}
-	// the client's end, before or behind a translation on this node
-	first, last := p.Tuple, request.TupleAt(len(request.Hops)-1)
-	from, to := answer.Packet.Tuple, answer.TupleAt(len(answer.Hops)-1)
-	return to.Dst == first.Src && to.Dport == first.Sport || from.Dst == last.Src && from.Dport == last.Sport
+// clientEnd is where answers go to: before or behind a translation on this node.
+type clientEnd struct {
+	addr   netip.Addr
+	port   uint16
+	behind bool // where the packet ended its way here, else where it began
 }
 
-// acknowledged is the last request that goes on from an answer which left the node; 0 when there is none.
+// mayGoOn reports whether a request acknowledges something: it is no handshake and no reset, and came further than this node's drops.
+func mayGoOn(j *journey.Journey) bool {
+	p := &j.Packet
+	return j.Direction == journey.Request && p.Proto == "tcp" && strings.Contains(p.Flags, "ACK") && !strings.Contains(p.Flags, "SYN") && !isReset(j) &&
+		(j.End == journey.Delivered || j.End == journey.LeftNode)
+}
+
+// acknowledged is the last request that goes on from an answer which left the node: an acknowledgement of the same connection, seen later. From the
+// server's node an answer only leaves, and that is how it shows that it arrived. 0 when there is none.
 func (in *Input) acknowledged() (id int) {
+	first := map[clientEnd]int{} // the first answer to each end
+	answer := func(e clientEnd, id int) {
+		if have, ok := first[e]; !ok || id < have {
+			first[e] = id
+		}
+	}
 	for i := range in.Journeys {
-		a := &in.Journeys[i]
-		if a.Direction != journey.Reply || a.End != journey.LeftNode {
+		if j := &in.Journeys[i]; j.Direction == journey.Reply && j.End == journey.LeftNode {
+			from, to := j.Packet.Tuple, j.TupleAt(len(j.Hops)-1)
+			answer(clientEnd{to.Dst, to.Dport, false}, j.ID)
+			answer(clientEnd{from.Dst, from.Dport, true}, j.ID)
+		}
+	}
+	for i := range in.Journeys {
+		j := &in.Journeys[i]
+		if len(first) == 0 || j.ID <= id || !mayGoOn(j) {
 			continue
 		}
-		for k := range in.Journeys {
-			if r := &in.Journeys[k]; goesOn(r, a) {
-				id = max(id, r.ID)
+		from, to := j.Packet.Tuple, j.TupleAt(len(j.Hops)-1)
+		for _, e := range []clientEnd{{from.Src, from.Sport, false}, {to.Src, to.Sport, true}} {
+			if a, ok := first[e]; ok && j.ID > a {
+				id = j.ID
 			}
 		}
 	}

@@ -104,13 +104,33 @@ func insertFailed(d *dropAt) *Finding {
 		t := d.tuple()
 		f.Layer, f.Cause = Service, "snat-ports-exhausted"
 		// a free port is looked for before the entry is inserted (net/netfilter/nf_nat_core.c, nf_nat_l4proto_unique_tuple): that it is taken by then
-		// is no proof that none was left
+		// is no proof that none was left. When it happens again and again it is.
 		f.Confidence = Likely
-		f.Summary = fmt.Sprintf("no source port is left on %s for connections to %s: %s", place(d.h), d.who(t.Dst, t.Dport), "SNAT found no free one, or another new connection took it at the same moment")
+		why := "SNAT found no free one, or another new connection took it at the same moment"
+		if n := d.repeated(); seen && n > 1 {
+			f.Confidence, why = Confirmed, "SNAT found no free one"
+			f.Evidence = append(f.Evidence, fmt.Sprintf("kernel: %d attempts of this connection ended so: a race for a port would not repeat itself", n))
+		}
+		f.Summary = fmt.Sprintf("no source port is left on %s for connections to %s: %s", place(d.h), d.who(t.Dst, t.Dport), why)
 		f.Fix = []string{in(d.h, "conntrack -S: insert_failed counts these drops"), in(d.h, fmt.Sprintf("conntrack -L -d %s | wc -l: connections to this destination", t.Dst)),
 			"use more node addresses, a wider range of ports (--to-ports, --random-fully), or keep connections open"}
 	}
 	return f
+}
+
+// repeated is how many packets of the drop's connection were dropped as this one was.
+func (d *dropAt) repeated() (n int) {
+	for i := range d.in.Journeys {
+		j := &d.in.Journeys[i]
+		k := j.DropHop()
+		if k < 0 || j.Direction != d.j.Direction || j.Packet.Tuple != d.j.Packet.Tuple {
+			continue
+		}
+		if h := &j.Hops[k]; h.NetNS == d.h.NetNS && h.Step == d.h.Step && h.Location == d.h.Location {
+			n++
+		}
+	}
+	return n
 }
 
 // answer is the tuple of what answers the packet as it was at the drop.

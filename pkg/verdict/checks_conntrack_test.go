@@ -51,6 +51,12 @@ func TestConntrackRefuses(t *testing.T) {
 	first := at
 	first.Hook = "FORWARD"
 	own := entry("udp", netip.AddrPortFrom(server, 53), 53)
+	again := func(js ...journey.Journey) []journey.Journey {
+		for i := range js {
+			js[i].ID, js[i].Attempt = js[i].ID+10, 2
+		}
+		return js
+	}
 	judgeAll(t, []judged{
 		{"the kernel's step", Input{Journeys: query(seen)}, nil, "dropped dns conntrack-race likely", "one socket for each query"},
 		{"the step and the counter", in(query(seen), nil), nil, "dropped dns conntrack-race confirmed", "insert_failed of node1 grew by 1"},
@@ -60,6 +66,7 @@ func TestConntrackRefuses(t *testing.T) {
 		{"an entry of another protocol", in(query(at), entry("tcp", other, 53)), nil, "dropped dns conntrack-race likely", ""},
 		{"no query", in(lostAt(at), nil), nil, "dropped service conntrack-race likely", ""},
 		{"source translated", in(lostAt(seen, snat), nil), nil, "dropped service snat-ports-exhausted likely", "or another new connection took it"},
+		{"source translated, again and again", in(append(lostAt(seen, snat), again(lostAt(seen, snat)...)...), nil), nil, "dropped service snat-ports-exhausted confirmed", "2 attempts of this connection ended so"},
 		{"source translated, by the counter", in(lostAt(at, snat), nil), nil, "dropped service snat-ports-exhausted likely", "insert_failed of node1 grew by 1"},
 		{"a rule drops there", in(lostAt(ruled), nil), nil, "dropped pod-network netfilter-drop likely", "-j DROP"},
 		{"not where entries are made", in(lostAt(first), nil), nil, "dropped pod-network netfilter-drop likely", ""},
