@@ -226,6 +226,10 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, p path) {
 	c := make(chan event, 1000)
 	since, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
 	s.mu.Lock()
+	if s.http == nil { // Stop waits for what began behind its back
+		s.mu.Unlock()
+		return
+	}
 	for _, e := range s.history {
 		if e.resource == p.resource && e.version > since {
 			c <- e

@@ -94,10 +94,10 @@ func (s *Server) serve(l net.Listener) {
 	h.Listener = l
 	h.EnableHTTP2 = true
 	h.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that give up are part of the tests
-	h.StartTLS()
 	s.mu.Lock()
 	s.http = h
 	s.mu.Unlock()
+	h.StartTLS()
 }
 
 // Stop takes the server away: connections and watches end.
