@@ -158,6 +158,9 @@ func TestCaptureOfDrops(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, errs)
 	}
 	got, comments := captured(t, file)
+	if n := counted(t, file); n != total(got) {
+		t.Errorf("tcpdump reads %d packets, tshark %d", n, total(got))
+	}
 	for _, c := range comments {
 		if strings.Contains(c, "journey 1 dropped here: dropped by netfilter in FORWARD") && total(got) > 0 {
 			return

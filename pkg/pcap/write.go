@@ -3,9 +3,11 @@
 package pcap
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -105,19 +107,34 @@ func (f *File) begin(w io.Writer, devices []Device) (*pcapgo.NgWriter, error) {
 	return ng, err
 }
 
+// iface is Ethernet for every device: tcpdump reads no file whose interfaces differ, and a node with the module ipip has a tunl0 in each namespace.
 func (f *File) iface(d Device) pcapgo.NgInterface {
-	i := pcapgo.NgInterface{Name: text(d.Label), Description: text(d.Kind), LinkType: layers.LinkTypeEthernet, SnapLength: f.Snap + tagLength} // libpcap takes no packet that is longer
+	// libpcap takes no packet that is longer than the limit
+	i := pcapgo.NgInterface{Name: text(d.Label), Description: text(d.Kind), LinkType: layers.LinkTypeEthernet, SnapLength: f.Snap + ethernetLength}
 	if d.Raw {
-		i.LinkType = layers.LinkTypeRaw
+		i.Description = text(strings.TrimSpace(d.Kind + " without Ethernet: that header is made up"))
 	}
 	return i
+}
+
+const ethernetLength = 14
+
+// madeUp is an Ethernet header for an IP packet that had none: no addresses, and the type that its version says.
+func madeUp(packet []byte) []byte {
+	h := make([]byte, ethernetLength, ethernetLength+len(packet))
+	kind := layers.EthernetTypeIPv4
+	if len(packet) > 0 && packet[0]>>4 == 6 {
+		kind = layers.EthernetTypeIPv6
+	}
+	binary.BigEndian.PutUint16(h[12:], uint16(kind))
+	return h
 }
 
 func (f *File) packet(ng *pcapgo.NgWriter, l *line, raw bool) error {
 	data, full := l.p.Data, l.p.Len
 	if raw { // the kernel can have kept what stood before the IP header
 		skip := min(l.p.L3, len(data))
-		data, full = data[skip:], full-skip
+		data, full = append(madeUp(data[skip:]), data[skip:]...), full-skip+ethernetLength
 	}
 	o := pcapgo.NgPacketOptions{Flags: &pcapgo.NgEpbFlags{Direction: pcapgo.NgEpbFlagDirectionInbound}}
 	if l.p.Side == Egress {

@@ -156,19 +156,19 @@ func TestWrite(t *testing.T) {
 	for _, b := range of(all, interfaceBlock) {
 		names = append(names, strings.Join(b.all(optName), "")+map[byte]string{1: " ethernet", 101: " raw"}[b.body[0]])
 	}
-	if got, want := strings.Join(names, ", "), "node1/pod shop/client eth0 ethernet, node1 veth1 ethernet, node1 tun0 raw, "+rebuiltLabel+" raw"; got != want {
+	if got, want := strings.Join(names, ", "), "node1/pod shop/client eth0 ethernet, node1 veth1 ethernet, node1 tun0 ethernet, "+rebuiltLabel+" ethernet"; got != want {
 		t.Errorf("interfaces %s, want %s", got, want)
 	}
 	for _, b := range of(all, packetBlock) {
 		c := b.all(optComment)
-		first, last = append(first, c[0]), append(last, string(b.body[20:24]))
+		first, last = append(first, c[0]), append(last, string(b.body[20+12:20+ethernetLength+4]))
 	}
 	want := []string{"journey 1 hop 1: step", "journey 1 hop 2: step", "no hop", "journey 2 dropped here: dropped by netfilter in OUTPUT"}
 	if strings.Join(first, "; ") != strings.Join(want, "; ") {
 		t.Errorf("comments %q, want %q", first, want)
 	}
-	if last[2] != "E..i" {
-		t.Errorf("a frame without Ethernet header begins with %q", last[2])
+	if last[2] != "\x08\x00E..i" {
+		t.Errorf("a packet without Ethernet header has the type and the beginning %q", last[2])
 	}
 }
 
