@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -35,7 +34,7 @@ func group(c *cobra.Command) {
 		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 			next = "did you mean " + strings.Join(near, " or ") + "?"
 		}
-		return errors.New(fmt.Sprintf("there is no '%s %.64s'; ", c.CommandPath(), args[0]) + next)
+		return fmt.Errorf("there is no '%s %.64s'; %s", c.CommandPath(), args[0], next)
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 }
