@@ -92,21 +92,16 @@ u64 unparsed;  /* drops that could not be compared with the filter */
 
 static const struct drop_count new_count;
 
-/* Where the packet was. A queued packet's dev can hold something else (union in struct sk_buff), so what is read there has to make sense. */
+/* Where the packet was; NULL where that is not a device. */
 static __always_inline struct net_device *place_of(struct sk_buff *skb, struct drop_key *k)
 {
-	struct net_device *dev = BPF_CORE_READ(skb, dev);
+	struct net_device *dev = device_of(skb);
 	struct sock *sk;
-	int ifindex;
 
 	if (dev) {
 		k->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
-		ifindex = BPF_CORE_READ(dev, ifindex);
-		if (k->netns >= NETNS_FIRST && ifindex > 0) {
-			k->ifindex = ifindex;
-			return dev;
-		}
-		k->netns = 0;
+		k->ifindex = BPF_CORE_READ(dev, ifindex);
+		return dev;
 	}
 	sk = BPF_CORE_READ(skb, sk);
 	if (sk)

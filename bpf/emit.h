@@ -45,19 +45,6 @@ static __always_inline u32 netns_of_sender(const struct sk_buff *skb)
 	return sk ? BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) : 0;
 }
 
-/*
- * The device that a packet is at. While a socket queues it, dev holds something else (a tree's node, dev_scratch: a union in struct sk_buff), so
- * what is read there has to make sense.
- */
-static __always_inline struct net_device *device_of(const struct sk_buff *skb)
-{
-	struct net_device *dev = BPF_CORE_READ(skb, dev);
-
-	if (!dev || BPF_CORE_READ(dev, nd_net.net, ns.inum) < NETNS_FIRST || BPF_CORE_READ(dev, ifindex) <= 0)
-		return NULL;
-	return dev;
-}
-
 static __noinline int fill_device(struct event *e, u64 device)
 {
 	const struct net_device *dev = (void *)device;

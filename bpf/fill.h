@@ -3,6 +3,19 @@
 #ifndef NETTRACE_FILL_H
 #define NETTRACE_FILL_H
 
+/*
+ * The device that a packet is at. While a socket queues it, dev holds something else (a tree's node, dev_scratch: a union in struct sk_buff), so
+ * what is read there has to make sense.
+ */
+static __always_inline struct net_device *device_of(const struct sk_buff *skb)
+{
+	struct net_device *dev = BPF_CORE_READ(skb, dev);
+
+	if (!dev || BPF_CORE_READ(dev, nd_net.net, ns.inum) < NETNS_FIRST || BPF_CORE_READ(dev, ifindex) <= 0)
+		return NULL;
+	return dev;
+}
+
 static __always_inline void fill_name(struct event *e, const struct net_device *dev)
 {
 	const char *kind;

@@ -47,8 +47,8 @@ func (p *pinger) perPacket(rounds int) (float64, error) {
 }
 
 const (
-	pings = 1500
-	turns = 3
+	pings = 2000
+	turns = 5
 )
 
 // added measures what each tool adds to a packet of another flow: none, then each tool, in turns.
@@ -58,15 +58,15 @@ func added(p *pinger, tools []*tool) error {
 	}
 	var base []float64
 	for turn := range turns {
-		v, err := p.perPacket(pings)
-		if err != nil {
-			return err
-		}
-		base = append(base, v)
 		for _, t := range tools {
 			if t.gaveUp != "" || (turn > 0 && t.name == "pwru --all-kmods") {
 				continue
 			}
+			v, err := p.perPacket(pings)
+			if err != nil {
+				return err
+			}
+			base = append(base, v)
 			if err := t.turn(p); err != nil {
 				return err
 			}
@@ -77,11 +77,14 @@ func added(p *pinger, tools []*tool) error {
 		if len(t.ups) > 0 {
 			say(t.name, "attach", median(t.ups), "ms", t.gaveUp)
 		}
+		if len(t.starts) > 0 {
+			say(t.name, "processor time of a start", median(t.starts), "ms", "until it was at rest")
+		}
 		if len(t.downs) > 0 {
 			say(t.name, "detach", median(t.downs), "ms", t.gaveUp)
 		}
 		if len(t.costs) > 0 {
-			say(t.name, "added to a packet of another flow", median(t.costs)-median(base), "ns", t.gaveUp)
+			say(t.name, "added to a packet of another flow", median(t.costs)-median(base), "ns", t.gaveUp+t.restless)
 		}
 		if len(t.ups) == 0 {
 			say(t.name, "attach", startLimit.Seconds()*1000, "ms", t.gaveUp)
@@ -101,7 +104,11 @@ func (t *tool) turn(p *pinger) error {
 		t.stop()
 		return nil
 	}
-	v, err := p.perPacket(pings)
+	err = t.settle()
+	var v float64
+	if err == nil {
+		v, err = p.perPacket(pings)
+	}
 	t.stop()
 	if err != nil {
 		return err

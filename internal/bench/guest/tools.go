@@ -22,8 +22,11 @@ type tool struct {
 	cmd     *exec.Cmd
 	ups     []float64 // ms
 	downs   []float64
+	starts  []float64 // ms of processor time until it was at rest
 	costs   []float64 // ns a packet, with the tool
 	gaveUp  string
+	// restless says that the tool is never idle, "" when it is.
+	restless string
 }
 
 const pwruPath = "/bin/pwru"
@@ -72,6 +75,41 @@ func (t *tool) start() (ok bool, err error) {
 	case <-time.After(startLimit):
 		return false, nil
 	}
+}
+
+const (
+	glance      = 250 * time.Millisecond
+	quiet       = 50 * time.Millisecond // of processor time within a glance
+	settleLimit = 20 * time.Second
+)
+
+// settle waits until the tool has done what it still does once it is attached (names, rulesets): what it costs a packet is asked for, not what its
+// start costs. A tool that does not come to rest keeps the processor busy for every packet, so that belongs to its cost.
+func (t *tool) settle() error {
+	last, err := t.cpu()
+	for begin := time.Now(); err == nil; {
+		time.Sleep(glance)
+		var now time.Duration
+		if now, err = t.cpu(); now-last < quiet {
+			break
+		}
+		if last = now; time.Since(begin) > settleLimit {
+			t.restless = fmt.Sprintf("busy for %v after it had attached, without a packet of the flow", settleLimit)
+			return err
+		}
+	}
+	t.starts = append(t.starts, float64(last.Microseconds())/1000)
+	return err
+}
+
+// cpu is the processor time that the tool has taken so far: the kernel's clock of another process (clock_getcpuclockid(3)).
+func (t *tool) cpu() (time.Duration, error) {
+	const sched = 2 // CPUCLOCK_SCHED
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^t.cmd.Process.Pid)<<3|sched, &ts); err != nil {
+		return 0, fmt.Errorf("read the processor time of %s: %w", t.name, err)
+	}
+	return time.Duration(ts.Nano()), nil
 }
 
 // stop interrupts the tool and waits until it is gone.
