@@ -75,7 +75,10 @@ func added(p *pinger, tools []*tool) error {
 	say("none", "packet", median(base), "ns", "")
 	for _, t := range tools {
 		if len(t.ups) > 0 {
-			say(t.name, "attach", median(t.ups), "ms", t.gaveUp)
+			say(t.name, "attach", median(t.ups), "ms", "from exec until it is ready; "+t.gaveUp)
+		}
+		if len(t.own) > 0 {
+			say(t.name, "attach, by its own clock", median(t.own), "ms", "")
 		}
 		if len(t.starts) > 0 {
 			say(t.name, "processor time of a start", median(t.starts), "ms", "until it was at rest")

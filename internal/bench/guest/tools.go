@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +22,8 @@ type tool struct {
 	command []string
 	ready   string // words on stdout or stderr when everything is attached
 	cmd     *exec.Cmd
-	ups     []float64 // ms
+	ups     []float64 // ms from exec until it is ready
+	own     []float64 // ms that it says attaching took
 	downs   []float64
 	starts  []float64 // ms of processor time until it was at rest
 	costs   []float64 // ns a packet, with the tool
@@ -71,11 +74,19 @@ func (t *tool) start() (ok bool, err error) {
 			return false, fmt.Errorf("%s ended before it was attached: %s", t.name, last)
 		}
 		t.ups = append(t.ups, ms(begin))
+		if m := ownClock.FindStringSubmatch(last); m != nil {
+			if v, err := strconv.ParseFloat(m[1], 64); err == nil {
+				t.own = append(t.own, v)
+			}
+		}
 		return true, nil
 	case <-time.After(startLimit):
 		return false, nil
 	}
 }
+
+// ownClock is what nettrace says of its own start; the rest of the time until it is ready goes into reading the node.
+var ownClock = regexp.MustCompile(`points attached in (\d+) ms`)
 
 const (
 	glance      = 250 * time.Millisecond
