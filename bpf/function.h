@@ -118,7 +118,7 @@ GLOBAL int fill_function(u32 slot, u64 key, u32 point)
 	}
 	if (nfct & NFCT_PTRMASK)
 		copy_conntrack(slot, nfct);
-	if (cur->skb != key) { /* for the points that have no packet among their arguments */
+	if (cur->skb != key || cur->id != s->t.id) { /* for the points that have no packet among their arguments */
 		cur->skb = key;
 		cur->id = s->t.id;
 		cur->dir = s->t.dir;

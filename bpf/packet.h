@@ -11,6 +11,7 @@ struct packet {
 	u32 seq, ack;
 	u32 vni;
 	u16 ipid, icmp_seq, payload;
+	u16 l4len; /* of UDP, by its header */
 	u8 tcp_flags, ttl, icmp_type, icmp_code;
 	u8 outer; /* enum tunnel: what o is; 0 without */
 	u8 has_about;
@@ -141,27 +142,33 @@ static __always_inline bool parse_ports(const struct window *w, u32 off, struct 
 	}
 	p->t.sport = bpf_ntohs(h[0]);
 	p->t.dport = bpf_ntohs(h[1]);
+	p->l4len = bpf_ntohs(h[2]);
 	return true;
 }
 
-/* IPv6 extension headers that may stand before the transport header: hop-by-hop, routing, destination options (RFC 8200). */
+#define FRAGMENT 44
+
+/* IPv6 extension headers that may stand before the transport header: hop-by-hop, routing, fragment, destination options (RFC 8200). */
 static __always_inline bool is_extension(u8 next)
 {
-	return next == 0 || next == 43 || next == 60;
+	return next == 0 || next == 43 || next == FRAGMENT || next == 60;
 }
 
+/* The offset behind the extension headers; 0 for a fragment that is not the first. */
 static __always_inline u32 skip_ext(const struct window *w, u32 off, u8 *next)
 {
 #pragma unroll
 	for (int i = 0; i < 3; i++) {
-		u8 h[2];
+		u8 h[4];
 
 		if (!is_extension(*next))
 			break;
-		if (!read_at(w, off, h, 2))
+		if (!read_at(w, off, h, sizeof(h)))
 			break;
+		if (*next == FRAGMENT && (h[2] || h[3] & 0xf8))
+			return 0;
+		off += *next == FRAGMENT ? 8 : (h[1] + 1) * 8;
 		*next = h[0];
-		off += (h[1] + 1) * 8;
 	}
 	return off;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Which packet is this? A packet's identity is its skb pointer together with what translation leaves alone (IP id, TCP sequence,
- * ICMP sequence): skb memory is reused at once, so a pointer whose packet looks different is a new packet. An identity ends at
+ * ICMP sequence, UDP length): skb memory is reused at once, so a pointer whose packet looks different is a new packet. So is the packet of a tunnel
+ * that is not looked into (WireGuard) and that sends it in the same skb: it has another length. An identity ends at
  * consume_skb or kfree_skb; where the kernel frees without either tracepoint the next user of the memory ends it.
  */
 #ifndef NETTRACE_TRACK_H
@@ -45,7 +46,7 @@ static __always_inline struct current_packet *current_packet(void)
 
 static __always_inline u64 fingerprint(const struct packet *p)
 {
-	u64 low = p->t.proto == IPPROTO_TCP ? p->seq : p->icmp_seq;
+	u64 low = p->t.proto == IPPROTO_TCP ? p->seq : p->t.proto == IPPROTO_UDP ? p->l4len : p->icmp_seq;
 
 	return low | (u64)p->ipid << 32 | (u64)p->t.proto << 48;
 }

@@ -133,13 +133,13 @@ static __noinline int fill_current(struct event *e, struct scratch *s, bool oute
 	if (!e || !s || !cur)
 		return 0;
 	skb = (void *)cur->skb;
-	dev = BPF_CORE_READ(skb, dev);
+	dev = device_of(skb);
 	nfct = BPF_CORE_READ(skb, _nfct);
 	e->skb = cur->skb;
 	e->id = cur->id;
 	e->dir = cur->dir;
 	e->mark = BPF_CORE_READ(skb, mark);
-	e->netns = BPF_CORE_READ(dev, nd_net.net, ns.inum);
+	e->netns = dev ? netns_of(dev) : netns_of_sender(skb); /* a sender's packet that was translated is routed again before it has a device */
 	if (!outer && !s->p.outer)
 		__builtin_memcpy(cur->daddr, s->p.t.daddr, 16);
 	e->ctinfo = nfct & 7;

@@ -29,7 +29,7 @@ var sysctlNames = []string{
 	"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.conf.*.rp_filter", "net.ipv4.conf.*.forwarding",
 	"net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables", "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max",
 	"net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.vs.conn_reuse_mode", "net.ipv4.vs.conntrack",
-	"net.ipv4.conf.*.arp_ignore", "net.ipv4.neigh.default.gc_thresh3",
+	"net.ipv4.conf.*.arp_ignore", "net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3",
 }
 
 func (r *reader) sysctls() {

@@ -51,6 +51,17 @@ func TestAnswersThatAreSeenFromOneNode(t *testing.T) {
 		}
 		return j
 	}
+	bare := func(j journey.Journey) journey.Journey {
+		if j.End == out {
+			j.Hops[0].Outer = nil
+		}
+		return j
+	}
+	udp := func(j journey.Journey) journey.Journey {
+		j.Packet.Proto = "udp"
+		return j
+	}
+	named := Flow{Proto: "udp", Src: client.String(), Dst: server.String(), Dport: 8081, SrcRef: &journey.Ref{Kind: "Pod", Namespace: "shop", Name: "client"}}
 	external := Flow{Proto: "tcp", Src: server.String(), Dst: "198.51.100.7", Dport: 443}
 	nameserver := Flow{Proto: "udp", Src: client.String(), Dst: "169.254.20.10", Dport: 53}
 	unnamed := func(string, netip.Addr, uint16) string { return "" }
@@ -72,6 +83,11 @@ func TestAnswersThatAreSeenFromOneNode(t *testing.T) {
 		{"the client's node, answered", Input{Journeys: all(request(1, "SYN", out), reply(2, "SYN,ACK", in))}, elsewhere, good, ""},
 		{"an external server refuses", Input{Flow: external, Journeys: all(outside(1, journey.Request, "SYN", out), outside(2, journey.Reply, "RST,ACK", in)), Probe: refused}, nil, refuses, ""},
 		{"an external server is silent", Input{Flow: external, Journeys: all(outside(1, journey.Request, "SYN", out)), Probe: timeout}, nil, "lost pod-network egress-not-masqueraded likely", ""},
+		{"the server's node, without a tunnel", Input{Journeys: all(bare(request(1, "SYN", in)), bare(reply(2, "SYN,ACK", out)), bare(reply(3, "SYN,ACK", out)))}, elsewhere, "lost underlay left-node inconclusive", "2 answers left node1, and none was acknowledged"},
+		{"the server's node, UDP", Input{Journeys: all(bare(udp(request(1, "", in))), bare(udp(reply(2, "", out))))}, elsewhere, "delivered underlay left-node inconclusive", "whether that arrives cannot be seen from here"},
+		{"the server's node, UDP in a tunnel", Input{Journeys: all(udp(request(1, "", in)), udp(reply(2, "", out)))}, elsewhere, "delivered underlay left-node inconclusive", "whether that arrives cannot be seen from here"},
+		{"both nodes, UDP, the answer is lost in the tunnel", Input{Journeys: all(udp(request(1, "", in)), udp(reply(2, "", out)))}, nil, "lost underlay tunnel-lost-in-fabric likely", "is watched and saw none of them"},
+		{"the server's node, UDP between pods without a tunnel", Input{Flow: named, Journeys: all(bare(udp(request(1, "", in))), bare(udp(reply(2, "", out))))}, elsewhere, "delivered underlay left-node inconclusive", ""},
 		{"a nameserver's answer is not what was asked for", Input{Flow: nameserver, Name: unnamed, Journeys: all(request(1, "", out), reply(2, "", in)), Probe: &probe.Result{Result: probe.NoAnswer}}, nil, "delivered application no-answer inconclusive", "what the probe waited for"},
 	})
 }

@@ -30,7 +30,7 @@ func conntrackFull(d *dropAt) *Finding {
 		Summary:  fmt.Sprintf("the conntrack table of %s is full: new connections are dropped", place(d.h)),
 		Evidence: []string{"the kernel looked for an entry to drop and found none, then dropped the packet"},
 		Fix: []string{in(d.h, "conntrack -C; sysctl net.netfilter.nf_conntrack_max; raise the maximum"),
-			in(d.h, "conntrack -L | awk '{print $5}' | sort | uniq -c | sort -n | tail shows who holds the entries")}}
+			in(d.h, "conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%2==1' | sort | uniq -c | sort -n | tail shows who holds the entries")}}
 	if byState {
 		f.Confidence, f.Evidence = Likely, []string{"the packet was dropped where connection tracking makes its entry, and it has none"}
 	}

@@ -192,7 +192,7 @@ func egressNotMasqueraded(in *Input) *Finding {
 		i := len(j.Hops) - 1
 		h, t := &j.Hops[i], j.TupleAt(i)
 		n := in.namespace(h.NetNS)
-		if n == nil || !n.Host || h.Outer != nil || n.IsLocal(t.Src) || !podOf(in, n.Node, t.Src) || in.inCluster(t.Dst) {
+		if n == nil || !n.Host || h.Outer != nil || tunnelKinds[h.DevKind] || n.IsLocal(t.Src) || !podOf(in, n.Node, t.Src) || in.inCluster(t.Dst) || in.mayBePod(n, t.Dst) {
 			continue
 		}
 		return &Finding{Outcome: Lost, Layer: PodNetwork, Cause: "egress-not-masqueraded", Journey: j.ID, Hop: i, Confidence: Likely,
@@ -203,6 +203,16 @@ func egressNotMasqueraded(in *Input) *Finding {
 				"or give the network outside a route to the pods' addresses"}}
 	}
 	return nil
+}
+
+// mayBePod reports whether an address can be that of a pod elsewhere for all that is known: nobody asked Kubernetes, and it is a private one, or the
+// node has a route for it as it has for other nodes' pods.
+func (in *Input) mayBePod(n *netstate.Namespace, a netip.Addr) bool {
+	if in.Name != nil {
+		return false
+	}
+	r, ok := n.RouteFor(a)
+	return a.IsPrivate() || ok && r.Dst.Bits() > 0
 }
 
 // podOf reports whether an address is that of a pod on a node: of a namespace that is not the node's own, as far as the snapshot tells.

@@ -47,6 +47,13 @@ func TestDeviceChecks(t *testing.T) {
 		return []journey.Journey{j}
 	}
 	named := func(string, netip.Addr, uint16) string { return "pod/shop/far" }
+	unnamed := func(string, netip.Addr, uint16) string { return "" }
+	private := netip.MustParseAddr("10.200.0.9")
+	hostGateway := func(s *netstate.Snapshot) {
+		s.Namespaces[0].Routes = append(s.Namespaces[0].Routes, netstate.Route{Table: 254, Dst: netip.MustParsePrefix("198.51.100.0/24"), Type: "unicast", Dev: "eth0", Gateway: otherIP})
+	}
+	wireguard := left(server, outside)
+	wireguard[0].Hops[0].DevKind = "wireguard"
 	timeout := &probe.Result{Result: probe.Timeout}
 	judgeAll(t, []judged{
 		{"queue", Input{Journeys: lostAt(queue)}, dropped, "dropped pod-network qdisc-drop confirmed", "tbf of eth0 dropped 7 packets"},
@@ -74,6 +81,10 @@ func TestDeviceChecks(t *testing.T) {
 		{"an old ACK without data", Input{Journeys: ack}, grown(1, "TcpExt.PAWSEstab"), "dropped application socket-drop likely", ""},
 		{"egress with the pod's address", Input{Journeys: left(server, outside), Probe: timeout}, nil, "lost pod-network egress-not-masqueraded likely", "MASQUERADE rule is missing"},
 		{"egress with the node's address", Input{Journeys: left(nodeIP, outside), Probe: timeout}, nil, "lost underlay left-node inconclusive", ""},
+		{"egress to a private address, without names", Input{Journeys: left(server, private), Probe: timeout}, nil, "lost underlay left-node inconclusive", "run nettrace on the node that has 10.200.0.9"},
+		{"egress to a private address", Input{Journeys: left(server, private), Probe: timeout, Name: unnamed}, nil, "lost pod-network egress-not-masqueraded likely", ""},
+		{"egress over a route of its own, without names", Input{Journeys: left(server, outside), Probe: timeout}, hostGateway, "lost underlay left-node inconclusive", ""},
+		{"egress into WireGuard", Input{Journeys: wireguard, Probe: timeout}, nil, "lost underlay left-node inconclusive", "wg show"},
 		{"to another node", Input{Journeys: left(server, otherIP), Probe: timeout}, nil, "lost underlay left-node inconclusive", ""},
 		{"to a pod elsewhere", Input{Journeys: left(server, outside), Probe: timeout, Name: named}, nil, "lost underlay left-node inconclusive", ""},
 	})

@@ -51,17 +51,31 @@ func (in *Input) barePod() *journey.Journey {
 		case j.Direction == journey.Related || i < 0:
 		case j.End != journey.LeftNode:
 			arrived[j.Direction] = arrived[j.Direction] || j.End == journey.Delivered
-		case gone == nil && j.Hops[i].Outer == nil:
-			t, n := j.TupleAt(i), in.namespace(j.Hops[i].NetNS)
-			if n != nil && n.Host && in.pod(t.Src) && in.pod(t.Dst) && !podOf(in, n.Node, t.Dst) {
-				gone = j
-			}
+		case gone == nil && in.bare(j) && !in.mute(j):
+			gone = j
 		}
 	}
 	if gone == nil || arrived[gone.Direction] {
 		return nil
 	}
 	return gone
+}
+
+// bare reports whether a journey left a node from a pod to one elsewhere, as it was.
+func (in *Input) bare(j *journey.Journey) bool {
+	i := len(j.Hops) - 1
+	h, t := &j.Hops[i], j.TupleAt(i)
+	n := in.namespace(h.NetNS)
+	return h.Outer == nil && !tunnelKinds[h.DevKind] && n != nil && n.Host && in.pod(t.Src) && in.pod(t.Dst) && !podOf(in, n.Node, t.Dst)
+}
+
+// tunnelKinds are devices that put packets into others where no point sees it: what left there did not leave as it was.
+var tunnelKinds = map[string]bool{"wireguard": true, "tun": true, "xfrm": true, "vti": true, "ipip": true, "sit": true, "gre": true, "gretap": true, "ip6tnl": true,
+	"ip6gre": true, "ip6gretap": true, "vxlan": true, "geneve": true}
+
+// mute reports whether it would not show here that an answer which left this kernel arrived: nothing acknowledges it, and no probe waits for it.
+func (in *Input) mute(j *journey.Journey) bool {
+	return in.Probe == nil && j.Direction == journey.Reply && j.Packet.Proto != "tcp"
 }
 
 // pod reports whether an address is known to be a pod's: one of the flow's ends that is a pod, an endpoint of its Service, or the address of a

@@ -20,6 +20,12 @@ func TestPacketsThatTheFabricDrops(t *testing.T) {
 	}
 	tunnelled := left(server, far, journey.Request)
 	tunnelled[0].Hops[0].Outer = &journey.Tuple{Src: nodeIP, Dst: otherIP, Dport: 8472}
+	through := func(dev, kind string) []journey.Journey {
+		js := left(server, far, journey.Request)
+		js[0].Hops[0].Dev, js[0].Hops[0].DevKind = dev, kind
+		return js
+	}
+	encrypted, hidden := through("wg0", "wireguard"), through("tun0", "tun")
 	arrived := append(left(server, far, journey.Request), arrivedAt(2, journey.Request, 60))
 	watched := func(s *netstate.Snapshot) {
 		s.Namespaces = append(s.Namespaces, netstate.Namespace{Inode: 14, Name: "far", Node: "node2",
@@ -37,6 +43,8 @@ func TestPacketsThatTheFabricDrops(t *testing.T) {
 		{"an endpoint of the Service", Input{Flow: service, Journeys: left(server, far, journey.Request), Probe: timeout}, nil, "lost underlay fabric-drops-pod-ip inconclusive", "calicoctl node status"},
 		{"to a node", Input{Flow: named6, Journeys: left(server, otherIP, journey.Request), Probe: timeout}, nil, "lost underlay left-node inconclusive", ""},
 		{"inside a tunnel", Input{Journeys: tunnelled, Probe: timeout}, watched, "lost underlay tunnel-lost-in-fabric likely", ""},
+		{"inside WireGuard", Input{Journeys: encrypted, Probe: timeout}, watched, "lost underlay left-node inconclusive", "wg show wg0"},
+		{"inside another device", Input{Journeys: hidden, Probe: timeout}, watched, "lost underlay left-node inconclusive", "tun0 is a tunnel (tun)"},
 		{"others arrived", Input{Journeys: arrived, Probe: timeout}, watched, "lost underlay left-node inconclusive", ""},
 		{"nothing went anywhere", Input{Probe: timeout}, watched, "unseen   inconclusive", ""},
 	})

@@ -71,7 +71,7 @@ func tunnelTooBig(d *dropAt) *Finding {
 	f := &Finding{Layer: Underlay, Cause: "tunnel-df-too-big", Confidence: Likely,
 		Summary:  fmt.Sprintf("the tunnel's packet from %s to %s is larger than the MTU of %s and may not be fragmented", place(d.h), d.who(d.h.Outer.Dst, 0), d.h.Dev),
 		Evidence: lines(pick(isTooBig(d.h.ICMP), "the ICMP error about it goes to the node itself, the pod sees nothing of it", "")),
-		Fix:      []string{in(d.h, fmt.Sprintf("ip link: %s needs an MTU of the tunnel's and %d more; raise it, or lower the CNI's MTU", d.h.Dev, netstate.VXLANOverhead(d.h.Outer.Dst)))}}
+		Fix:      []string{in(d.h, fmt.Sprintf("ip link: %s needs an MTU of the tunnel's and %d more; raise it, or lower the CNI's MTU", d.h.Dev, carrier(d.j, d.h).Overhead))}}
 	out := d.ns.Link(d.h.Dev)
 	if out == nil {
 		return f

@@ -37,6 +37,8 @@ func TestWhichNameserversAreWrong(t *testing.T) {
 	const wrong, left = "lost dns dns-wrong-nameserver likely", "lost underlay left-node inconclusive"
 	judgeAll(t, []judged{
 		{"NodeLocal DNSCache that is gone", asking("169.254.20.10"), nil, wrong, "clusterDNS"},
+		{"NodeLocal DNSCache elsewhere", asking("169.254.25.10"), nil, wrong, ""},
+		{"a cloud's own resolver", asking("169.254.169.253"), dns, left, ""},
 		{"beside a ClusterIP", asking("10.96.0.99"), dns, wrong, ""},
 		{"beside a ClusterIP, nftables", asking("10.96.0.99"), nft(`["10.96.0.10"]`), wrong, ""},
 		{"beside a ClusterIP, IPv6", asking("fd00:10:96::63"), six, wrong, ""},

@@ -23,19 +23,12 @@ func hostFirewallDropsTunnel(d *dropAt) *Finding {
 	if d.h.Hook == "" || d.h.Outer == nil || !d.host() {
 		return nil
 	}
-	o := d.h.Outer
-	tunnel, match, allow := "VXLAN: udp", fmt.Sprintf("-p udp --dport %d", o.Dport), fmt.Sprintf("udp/%d", o.Dport)
-	switch o.Dport {
-	case 0:
-		tunnel, match, allow = "IP-in-IP:", "-p ipencap", "IP protocol 4"
-	case 6081:
-		tunnel = "Geneve: udp"
-	}
+	o, c := d.h.Outer, carrier(d.j, d.h)
 	f := &Finding{
 		Layer: Underlay, Cause: "host-firewall-drops-tunnel", Confidence: Likely,
-		Summary:  fmt.Sprintf("%s's firewall drops %s %s → %s in %s", place(d.h), tunnel, d.who(o.Src, 0), d.who(o.Dst, o.Dport), d.h.Hook),
+		Summary:  fmt.Sprintf("%s's firewall drops %s: %s %s → %s in %s", place(d.h), c.Name, c.Inside, d.who(o.Src, 0), d.who(o.Dst, o.Dport), d.h.Hook),
 		Evidence: lines(ruleEvidence(d.h.Rule), "the packet inside was not looked at: it never left the tunnel's packet"),
-		Fix:      []string{in(d.h, letPass(d, match, allow)+fmt.Sprintf(" (or the same in the firewall's own configuration: allow %s between the nodes)", allow))},
+		Fix:      []string{in(d.h, letPass(d, c.Match, c.Allow)+fmt.Sprintf(" (or the same in the firewall's own configuration: allow %s between the nodes)", c.Allow))},
 	}
 	if r := d.h.Rule; r != nil && r.Alternatives == 0 {
 		f.Confidence = Confirmed

@@ -23,14 +23,15 @@ func neighbourTableFull(d *dropAt) *Finding {
 	if r != "NEIGH_CREATEFAIL" && !byPlace {
 		return nil
 	}
+	six := d.nextHop().Is6()
 	f := &Finding{Layer: PodNetwork, Cause: "neighbour-table-full", Confidence: Likely,
 		Summary: fmt.Sprintf("%s could make no neighbour entry for %s: the kernel's neighbour table is full", place(d.h), d.nextHop()),
 		Fix: []string{in(d.h, "dmesg | grep 'neighbor table overflow'; ip -s neigh | wc -l"),
-			"on the node (the limits are the whole kernel's): sysctl -w net.ipv4.neigh.default.gc_thresh3=80000 gc_thresh2=60000 gc_thresh1=40000"}}
+			fmt.Sprintf("on the node (the limits are the whole kernel's): sysctl -w %[1]s.gc_thresh3=80000 %[1]s.gc_thresh2=60000 %[1]s.gc_thresh1=40000", neighTable(six))}}
 	if d.h.Outer != nil {
 		f.Layer = Underlay
 	}
-	if entries, most := neighbours(d.in.snapshot()); most > 0 {
+	if entries, most := neighbours(d.in.snapshot(), six); most > 0 {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("state: %d neighbour entries in the namespaces that were read, gc_thresh3 is %d", entries, most))
 		if entries >= most {
 			f.Confidence = Confirmed
@@ -39,16 +40,23 @@ func neighbourTableFull(d *dropAt) *Finding {
 	return f
 }
 
-// neighbours counts the entries of the kernel's neighbour table as far as they were read; most is its limit, 0 when it is not known: only the first
+// neighTable is where the limits of a family's neighbour table are.
+func neighTable(six bool) string { return pick(six, "net.ipv6", "net.ipv4") + ".neigh.default" }
+
+// neighbours counts the entries of a family's neighbour table as far as they were read; most is its limit, 0 when it is not known: only the first
 // namespace tells it.
-func neighbours(s *netstate.Snapshot) (entries, most int) {
+func neighbours(s *netstate.Snapshot, six bool) (entries, most int) {
 	if s == nil {
 		return 0, 0
 	}
 	for i := range s.Namespaces {
 		n := &s.Namespaces[i]
-		entries += len(n.Neighs)
-		if v, err := strconv.Atoi(n.Sysctls["net.ipv4.neigh.default.gc_thresh3"]); err == nil {
+		for k := range n.Neighs {
+			if n.Neighs[k].IP.Is6() == six {
+				entries++
+			}
+		}
+		if v, err := strconv.Atoi(n.Sysctls[neighTable(six)+".gc_thresh3"]); err == nil {
 			most = v
 		}
 	}

@@ -29,6 +29,10 @@ func TestNodeChecks(t *testing.T) {
 		{"no entry, on a kernel without reasons", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Dev: "cni0"})}, nil, "dropped pod-network neighbour-table-full likely", "for 10.244.2.20"},
 		{"no entry for the other node", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "eth0", Outer: outer})}, nil, "dropped underlay neighbour-table-full likely", "for 192.168.50.2"},
 		{"no entry, and the table is full", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, func(s *netstate.Snapshot) { s.Namespaces[0].Sysctls["net.ipv4.neigh.default.gc_thresh3"] = "1" }, "dropped pod-network neighbour-table-full confirmed", "gc_thresh3 is 1"},
+		{"no entry, and the other family's table is full", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, func(s *netstate.Snapshot) {
+			s.Namespaces[0].Sysctls["net.ipv4.neigh.default.gc_thresh3"] = "2"
+			s.Namespaces[0].Neighs = append(s.Namespaces[0].Neighs, netstate.Neigh{Dev: "eth0", IP: netip.MustParseAddr("fe80::1"), State: "STALE"})
+		}, "dropped pod-network neighbour-table-full likely", "sysctl -w net.ipv4.neigh.default.gc_thresh3=80000 net.ipv4.neigh.default.gc_thresh2=60000"},
 		{"no entry, and the table has room", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NEIGH_CREATEFAIL", Dev: "cni0"})}, func(s *netstate.Snapshot) { s.Namespaces[0].Sysctls["net.ipv4.neigh.default.gc_thresh3"] = "1024" }, "dropped pod-network neighbour-table-full likely", "gc_thresh3 is 1024"},
 		{"another reason at the same place", Input{Journeys: lostAt(journey.Hop{Location: "ip_finish_output2", Reason: "NOMEM", Dev: "cni0"})}, nil, "dropped pod-network packet-drop likely", ""},
 		{"backlog", Input{Journeys: lostAt(backlog), Before: before, After: after}, nil, "dropped underlay softirq-backlog-full confirmed", "counted 5 dropped packets"},

@@ -79,7 +79,7 @@ func noSocket(d *dropAt) *Finding {
 }
 
 // behindService says it of a Service that leads to the port. Its targetPort is wrong when the application listens on another one; one that listens
-// on none is not up.
+// on none is not up. On a node's own address others listen too.
 func (d *dropAt) behindService(f *Finding, listens []netstate.Socket, port string) {
 	switch nat := d.translated(); {
 	case nat != nil && ofService(nat) && f.Confidence == Confirmed:
@@ -91,12 +91,16 @@ func (d *dropAt) behindService(f *Finding, listens []netstate.Socket, port strin
 		return
 	}
 	const compare = "compare the Service's targetPort with the ports that the application listens on"
+	if d.host() { // what else listens there is the node's own: it says nothing of this application
+		f.Fix = append(f.Fix, "is the application up on this node? crictl ps, and its log; if it is, "+compare)
+		return
+	}
 	if !slices.ContainsFunc(listens, func(s netstate.Socket) bool { return !s.Local.Addr().IsLoopback() }) {
 		f.Fix = append(f.Fix, "is the application up? kubectl logs of the pod; if it is, "+compare)
 		return
 	}
 	f.Layer, f.Cause = Service, "wrong-target-port"
-	f.Fix = []string{compare}
+	f.Fix = []string{compare + "; if it is one of them, that container is down: kubectl logs of the pod"}
 }
 
 // ofService reports whether a translation is a Service's: others are a host port's, or somebody's own rule.

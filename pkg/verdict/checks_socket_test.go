@@ -3,6 +3,7 @@
 package verdict
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
@@ -21,7 +22,9 @@ func TestNothingListensWhereItCame(t *testing.T) {
 	proxy.Rule = rule(journey.Rule{Chain: "KUBE-SEP-X", Owner: "kube-proxy"})
 	ipvs.Rule = &journey.Rule{Backend: "ipvs"}
 	own.Rule = rule(journey.Rule{Chain: "CNI-HOSTPORT-DNAT", Owner: "CNI"})
+	onNode := journey.Hop{Location: "tcp_v4_rcv", Reason: "NO_SOCKET", Verdict: "reject", Where: &journey.Where{Kind: "host", Name: "node1"}, Node: "node1", NetNS: nodeNS}
 	up, down := state(), state()
+	up.Namespaces[0].Sockets = []netstate.Socket{{Proto: "tcp", Local: netip.MustParseAddrPort("0.0.0.0:22")}}
 	down.Namespaces[1].Sockets = down.Namespaces[1].Sockets[1:]
 	for _, tc := range []struct {
 		name  string
@@ -42,6 +45,8 @@ func TestNothingListensWhereItCame(t *testing.T) {
 		{"sent to a pod, translation not seen", pod, lostAt(drop), up, "rejected application not-listening confirmed"},
 		{"sent to another port, translation not seen", Flow{Proto: "tcp", Dst: server.String(), Dport: 80}, lostAt(drop), up, "rejected service wrong-target-port likely"},
 		{"any port", Flow{Proto: "tcp", Dst: server.String()}, lostAt(drop), up, "rejected application not-listening confirmed"},
+		{"by a rule of kube-proxy, on a node's own address", svc, lostAt(onNode, proxy), up, "rejected application not-listening confirmed"},
+		{"sent to a Service, on a node's own address", svc, lostAt(onNode, dnat()), up, "rejected application not-listening confirmed"},
 	} {
 		v := Judge(&Input{Flow: tc.flow, Journeys: tc.js, Before: tc.state, After: tc.state})
 		if got := string(v.Outcome) + " " + string(v.Layer) + " " + v.Cause + " " + string(v.Confidence); got != tc.want {

@@ -146,16 +146,18 @@ func tunnelLost(in *Input) *Finding {
 	}
 	j := gone[0]
 	h := &j.Hops[len(j.Hops)-1]
-	o := h.Outer
+	o, c := h.Outer, carrier(j, h)
 	f := &Finding{
 		Outcome: Lost, Layer: Underlay, Cause: "tunnel-lost-in-fabric", Confidence: Likely, Journey: j.ID, Hop: len(j.Hops) - 1,
-		Summary:  fmt.Sprintf("VXLAN packets leave %s for %s and do not arrive", place(h), in.who("udp", o.Dst, o.Dport)),
-		Evidence: []string{fmt.Sprintf("kernel: %d packets left %s at %s inside udp %s → %s; no drop was reported", len(gone), place(h), h.Dev, o.Src, endpoint(o.Dst, o.Dport))},
-		Fix: []string{fmt.Sprintf("allow udp/%d between the nodes in security groups, network ACLs and firewalls between them", o.Dport),
-			fmt.Sprintf("on both nodes: tcpdump -ni %s udp port %d", h.Dev, o.Dport)},
+		Summary:  fmt.Sprintf("%s packets leave %s for %s and do not arrive", c.Name, place(h), in.who("udp", o.Dst, o.Dport)),
+		Evidence: []string{fmt.Sprintf("kernel: %d packets left %s at %s inside %s %s → %s; no drop was reported", len(gone), place(h), h.Dev, c.Inside, o.Src, endpoint(o.Dst, o.Dport))},
+		Fix: []string{fmt.Sprintf("allow %s between the nodes in security groups, network ACLs and firewalls between them", c.Allow),
+			fmt.Sprintf("on both nodes: tcpdump -ni %s %s", h.Dev, c.Filter)},
 	}
 	if to := received(in, h); to != nil {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("%s, which has %s, is watched and saw none of them", to.Node, o.Dst))
+	} else if in.mute(j) {
+		return nil
 	} else {
 		f.Fix = append([]string{fmt.Sprintf("run nettrace on the node that has %s next", o.Dst)}, f.Fix...)
 		f.Confidence = Inconclusive
@@ -181,14 +183,14 @@ func underlayMTUSilent(in *Input) *Finding {
 	}
 	j := gone[0]
 	h := &j.Hops[len(j.Hops)-1]
-	outerHeaders := netstate.VXLANOverhead(h.Outer.Dst)
+	c := carrier(j, h)
 	f := &Finding{
 		Outcome: Lost, Layer: Underlay, Cause: "underlay-mtu-silent", Confidence: Likely, Journey: j.ID, Hop: len(j.Hops) - 1,
 		Summary: fmt.Sprintf("packets of %d bytes vanish between %s and %s, those up to %d bytes arrive: the network between the nodes has a smaller MTU than they think", smallest, place(h), h.Outer.Dst, largest),
-		Evidence: []string{fmt.Sprintf("kernel: %d packets of %d bytes and more left %s at %s inside VXLAN (%d bytes more) and were not seen again; no drop was reported", len(gone), smallest, place(h), h.Dev, outerHeaders),
+		Evidence: []string{fmt.Sprintf("kernel: %d packets of %d bytes and more left %s at %s inside %s (%d bytes more) and were not seen again; no drop was reported", len(gone), smallest, place(h), h.Dev, c.Name, c.Overhead),
 			fmt.Sprintf("kernel: %d packets of up to %d bytes crossed in the same direction", len(arrived), largest)},
 		Fix: []string{fmt.Sprintf("%s: ping -M do -s SIZE %s with growing sizes shows what passes", on(h), h.Outer.Dst),
-			fmt.Sprintf("raise the MTU of the network between the nodes, or set the CNI's MTU to what passes less %d", outerHeaders)},
+			fmt.Sprintf("raise the MTU of the network between the nodes, or set the CNI's MTU to what passes less %d", c.Overhead)},
 	}
 	if to := received(in, h); to == nil {
 		f.Fix = append([]string{fmt.Sprintf("run nettrace on the node that has %s next", h.Outer.Dst)}, f.Fix...)

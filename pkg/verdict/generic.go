@@ -98,13 +98,25 @@ func translation(in *Input) string {
 	return ""
 }
 
+// chosenInSocket says what hides a Service's address from every point: eBPF programs that put an endpoint's in its place while the client connects.
+func (in *Input) chosenInSocket() []string {
+	if in.Flow.DstRef == nil || in.Flow.DstRef.Kind != "Service" {
+		return nil
+	}
+	to := "the address of one of its endpoints"
+	if len(in.Flow.Endpoints) > 0 {
+		to = in.Flow.Endpoints[0].Addr
+	}
+	return []string{fmt.Sprintf("where Cilium or Calico's eBPF replaces kube-proxy, the endpoint is chosen inside connect() and no packet has the Service's address: follow %s instead", to)}
+}
+
 // undropped is the finding when nothing was dropped and no check knows better.
 func undropped(in *Input) Finding {
 	if len(in.Journeys) == 0 {
 		f := Finding{Outcome: Unseen, Hop: -1, Confidence: Inconclusive, Summary: fmt.Sprintf("no packet from %s to %s was seen on this node", in.flowSrc(), in.flowDst()),
 			Evidence: in.Similar, Fix: []string{"send traffic with --probe, or run nettrace on the node of the sender"}}
 		if in.Probe != nil {
-			f.Fix = []string{"the probe did not leave its socket: look at the routes of its namespace"}
+			f.Fix = append(in.chosenInSocket(), "the probe did not leave its socket: look at the routes of its namespace")
 		}
 		return f
 	}
@@ -121,13 +133,16 @@ func undropped(in *Input) Finding {
 	}
 	switch j.End {
 	case journey.Delivered:
+		if last := in.lastAnswer(); last != nil {
+			return answerLeft(in, last)
+		}
 		f.Outcome, f.Layer, f.Cause = Delivered, Application, "no-answer"
 		f.Summary = "the request reached its socket, and no answer was seen"
 		f.Fix = []string{"look at the application: accept queue (ss -ltn), CPU, logs"}
 	case journey.LeftNode:
 		f.Layer, f.Cause = Underlay, "left-node"
 		f.Summary = fmt.Sprintf("the request left %s and nothing came back", place(&j.Hops[len(j.Hops)-1]))
-		f.Fix = []string{fmt.Sprintf("run nettrace on the node that has %s", j.TupleAt(len(j.Hops)-1).Dst)}
+		f.Fix = append(insideDevice(&j.Hops[len(j.Hops)-1]), fmt.Sprintf("run nettrace on the node that has %s", j.TupleAt(len(j.Hops)-1).Dst))
 	default:
 		f.Layer, f.Cause = PodNetwork, "no-further-sight"
 		last := "nowhere"
@@ -141,4 +156,52 @@ func undropped(in *Input) Finding {
 		f.Journey = 0
 	}
 	return f
+}
+
+// lastAnswer is the last answer that left this kernel; nil for none.
+func (in *Input) lastAnswer() *journey.Journey {
+	var last *journey.Journey
+	for i := range in.Journeys {
+		if j := &in.Journeys[i]; j.Direction == journey.Reply && j.End == journey.LeftNode && len(j.Hops) > 0 {
+			last = j
+		}
+	}
+	return last
+}
+
+// answerLeft is the finding where the request arrived and its answer left, and nothing shows that it arrived: of TCP that says that it did not.
+func answerLeft(in *Input, j *journey.Journey) Finding {
+	i := len(j.Hops) - 1
+	h, to := &j.Hops[i], j.TupleAt(i).Dst
+	f := Finding{Outcome: Delivered, Layer: Underlay, Cause: "left-node", Journey: j.ID, Hop: i, Confidence: Inconclusive,
+		Summary: fmt.Sprintf("the request reached its socket, and its answer left %s at %s: whether that arrives cannot be seen from here", place(h), h.Dev),
+		Fix:     append(insideDevice(h), fmt.Sprintf("run nettrace where %s is, with --probe", in.who(j.Packet.Proto, to, 0)))}
+	if !in.mute(j) {
+		f.Outcome = Lost
+		f.Summary = fmt.Sprintf("the request reached its socket, and its answer left %s at %s: nothing shows that it arrived", place(h), h.Dev)
+		f.Evidence = []string{fmt.Sprintf("kernel: %d answers left %s, and none was acknowledged; no drop was reported", in.answersLeft(), place(h))}
+		f.Fix = append(f.Fix, fmt.Sprintf("the way back to %s: does it go where the request came from? A firewall that saw no request drops the answer", to),
+			at(h, fmt.Sprintf("ip route get %s; tcpdump -ni %s host %s", to, h.Dev, to)))
+	}
+	return f
+}
+
+func (in *Input) answersLeft() (n int) {
+	for i := range in.Journeys {
+		if j := &in.Journeys[i]; j.Direction == journey.Reply && j.End == journey.LeftNode {
+			n++
+		}
+	}
+	return n
+}
+
+// insideDevice says how a packet goes on that left at a tunnel's device which hides it.
+func insideDevice(h *journey.Hop) []string {
+	switch {
+	case h.Outer != nil || !tunnelKinds[h.DevKind]:
+		return nil
+	case h.DevKind == "wireguard":
+		return []string{at(h, fmt.Sprintf("wg show %s: has the peer a recent handshake, and the address among its allowed ips? Its packets are UDP (51820 in Calico and flannel, 51871 in Cilium): let it pass between the nodes", h.Dev))}
+	}
+	return []string{fmt.Sprintf("%s is a tunnel (%s): what it sends has other addresses, and is not followed", h.Dev, h.DevKind)}
 }

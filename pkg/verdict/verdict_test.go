@@ -198,7 +198,7 @@ func TestDiagnoses(t *testing.T) {
 		{"hairpin, seen by the bridge", lostAt(journey.Hop{Location: "br_forward", Reason: "NOT_SPECIFIED", Step: "hairpin", Dev: "veth9"}), nil, "dropped pod-network hairpin-off likely", "the port that the packet came from"},
 		{"an inferred reason counts as one", lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "inferred:NO_SOCKET", Verdict: "reject", Where: inPod(), NetNS: podNS}), nil, "rejected application not-listening confirmed", "8080"},
 		{"a firewall before IP-in-IP", lostAt(journey.Hop{Location: "nf_hook_slow", Hook: "INPUT", Outer: &journey.Tuple{Src: nodeIP, Dst: otherIP}, Dev: "eth0"}), nil,
-			"dropped underlay host-firewall-drops-tunnel likely", "-p ipencap -s 192.168.50.1"},
+			"dropped underlay host-firewall-drops-tunnel likely", "-p 4 -s 192.168.50.1"},
 		{"tunnel port", lostAt(journey.Hop{Location: "__udp4_lib_rcv", Reason: "NO_SOCKET", Outer: outer}), nil, "dropped underlay tunnel-port-mismatch likely", "udp/8472"},
 		{"receive buffer", lostAt(journey.Hop{Location: "udp_queue_rcv_one_skb", Reason: "SOCKET_RCVBUFF", Where: inPod(), NetNS: podNS}), nil, "dropped application socket-buffer-full likely", "SO_RCVBUF"},
 		{"tc program", lostAt(journey.Hop{Location: "__netif_receive_skb_core", Reason: "TC_INGRESS", Dev: "veth1"}), nil, "dropped pod-network tc-program-drop likely", "bpftool net show dev veth1"},
