@@ -112,6 +112,18 @@ static __always_inline void set_current(const struct sk_buff *skb, const struct 
 	cur->received = point == POINT_RX;
 }
 
+/*
+ * A fragment behind the first has no ports and is not followed. It has the addresses of the one that is, so what is looked up for it must not be
+ * taken for that one's.
+ */
+static __always_inline void pass_fragment(const struct scratch *s)
+{
+	struct current_packet *cur = current_packet();
+
+	if (cur && s->p.t.family && !s->p.t.sport && !s->p.t.dport)
+		cur->skb = 0;
+}
+
 /* What every point with a packet does once it knows that the packet may matter. Returns the filled event, not yet submitted. */
 static __always_inline struct event *packet_event(const struct sk_buff *skb, struct scratch *s, const struct net_device *dev, u32 point, u64 size)
 {
@@ -120,8 +132,10 @@ static __always_inline struct event *packet_event(const struct sk_buff *skb, str
 
 	s->skb = (u64)skb;
 	seen = identify(s->slot);
-	if (!seen)
+	if (!seen) {
+		pass_fragment(s);
 		return NULL;
+	}
 	e = start_event(point, size);
 	if (!e)
 		return NULL;

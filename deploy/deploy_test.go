@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -145,11 +146,32 @@ func confined(t *testing.T, name string, s *corev1.PodSpec, c *corev1.Container,
 			t.Errorf("%s: not so: %s", name, what)
 		}
 	}
+	limit, soft := c.Resources.Limits.Memory().Value(), goMemory(t, c)
+	if soft < limit*80/100 || soft > limit*90/100 {
+		t.Errorf("%s: Go collects garbage from %d bytes on, the limit is %d: want 80 to 90 %%", name, soft, limit)
+	}
 	for _, m := range c.VolumeMounts {
 		if !m.ReadOnly {
 			t.Errorf("%s: %s can be written", name, m.MountPath)
 		}
 	}
+}
+
+// goMemory is what GOMEMLIMIT of a container says, in bytes.
+func goMemory(t *testing.T, c *corev1.Container) int64 {
+	t.Helper()
+	for _, e := range c.Env {
+		if e.Name != "GOMEMLIMIT" {
+			continue
+		}
+		text, mib := strings.CutSuffix(e.Value, "MiB") // as package runtime writes it, not as Kubernetes does
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || !mib {
+			t.Errorf("GOMEMLIMIT is %q", e.Value)
+		}
+		return n << 20
+	}
+	return 0
 }
 
 // render is 'kubectl kustomize DIR', decoded strictly.
@@ -230,7 +252,7 @@ func TestDropsOnEveryNode(t *testing.T) {
 		t.Errorf("daemon set in %s: %v selects %v", ds.Namespace, ds.Spec.Selector.MatchLabels, ds.Spec.Template.Labels)
 	}
 	confined(t, "drops", s, &s.Containers[0], "SYS_ADMIN", "SYS_PTRACE", "SYSLOG")
-	if e := s.Containers[0].Env; len(e) != 1 || e[0].Name != "NODE_NAME" || e[0].ValueFrom.FieldRef.FieldPath != "spec.nodeName" {
+	if e := s.Containers[0].Env; len(e) != 2 || e[0].Name != "NODE_NAME" || e[0].ValueFrom.FieldRef.FieldPath != "spec.nodeName" {
 		t.Errorf("the node is not named as Kubernetes names it: %+v", e)
 	}
 	account := find[*corev1.ServiceAccount](t, all)

@@ -81,12 +81,21 @@ func openDropNames(ctx context.Context, o *dropsOptions, warn func(string)) (*dr
 	if pods, _, hostOnly := d.podsWanted(); hostOnly {
 		return nil, fmt.Errorf("%s shares its node's network, where drops are nobody's alone: use --netns pid:1", o.pod)
 	} else if pods == 0 {
-		if why := d.denied(); why != "" {
-			return nil, fmt.Errorf("whether there are pods %s is not known: %s; try again when they may be listed, or use --netns", strings.Trim(d.pod, "/"), why)
-		}
-		return nil, fmt.Errorf("there is no pod %s on this cluster that has an address; 'kubectl get pods -A' lists them", strings.Trim(d.pod, "/"))
+		return nil, d.noPods()
 	}
 	return d, nil
+}
+
+// noPods says why the filter has no pods. That there is none is said only where all were asked for: a file can have some of a cluster's.
+func (d *dropNames) noPods() error {
+	wanted := strings.Trim(d.pod, "/")
+	switch why := d.denied(); {
+	case why != "":
+		return fmt.Errorf("whether there are pods %s is not known: %s; try again when they may be listed, or use --netns", wanted, why)
+	case d.watch == nil:
+		return fmt.Errorf("no pod %s that has an address is among the %d that were read; 'kubectl get pods -A' lists all", wanted, len(d.index.Objects().Pods))
+	}
+	return fmt.Errorf("there is no pod %s on this cluster that has an address; 'kubectl get pods -A' lists them", wanted)
 }
 
 // await waits for the first lists. They may come later, unless nothing can be shown without them.

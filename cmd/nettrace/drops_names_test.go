@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -40,6 +41,20 @@ func TestDropsOfPodsThatAreNotKnown(t *testing.T) {
 		if _, err := dropNamesOf(t, c, "shop/nobody"); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
+	}
+}
+
+// A file, as the plugin gives one, need not have all pods of the cluster.
+func TestDropsOfPodsThatAFileLacks(t *testing.T) {
+	o := &dropsOptions{pod: "zz/web", scope: []string{"node1=/proc/self/ns/net"}}
+	o.cluster = shopFile(t)
+	objs, err := k8smeta.ReadFile(o.cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("no pod zz/web that has an address is among the %d that were read; 'kubectl get pods -A' lists all", len(objs.Pods))
+	if _, err := openDropNames(t.Context(), o, func(string) {}); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

@@ -218,6 +218,9 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 
 // trace attaches, follows and judges; ready is called once everything is attached.
 func (p *plan) trace(ctx context.Context, o *flowOptions, out render.Renderer, warn func(string), ready func()) (v *verdict.Verdict, err error) {
+	if err := p.repeatable(o); err != nil {
+		return nil, err
+	}
 	request, err := p.probe(ctx, o, warn)
 	if err != nil {
 		return nil, err
@@ -261,6 +264,15 @@ func (p *plan) trace(ctx context.Context, o *flowOptions, out render.Renderer, w
 		src.progress = pr
 		src.unknown = append(src.unknown, pr.unknown...)
 	})
+}
+
+// repeatable refuses TCP probes that follow each other from one port: until a connection has ended on both sides, connect() does not give its port
+// to the next one, and a server that has not closed its own side yet drops the next SYN.
+func (p *plan) repeatable(o *flowOptions) error {
+	if o.probe && o.count > 1 && p.proto == "tcp" && p.filter.Sport != 0 {
+		return fmt.Errorf("--count %d: TCP probes cannot follow each other from one port: leave the sender's port %d out, or send one probe", o.count, p.filter.Sport)
+	}
+	return nil
 }
 
 // flow is the flow as records have it.

@@ -23,7 +23,8 @@ const (
 
 // nodePlan says on which nodes a command runs, and what it is told of the cluster.
 type nodePlan struct {
-	nodes   []string // the first one leads: a probe is sent from it
+	nodes   []string // the first one leads: a probe is sent from it, and its end is that of the run
+	senders []string // nodes that have the flow's sender, as far as that is known: nobody has translated what is sent there
 	args    []string // the ends of the flow, as each of the nodes is told them
 	objects k8smeta.Objects
 }
@@ -43,16 +44,19 @@ func (n *names) planFlow(ctx context.Context, src, dst, proto string, forced []s
 	if err != nil {
 		return nil, err
 	}
-	p := &nodePlan{nodes: forced, args: []string{from, to}}
+	p := &nodePlan{nodes: forced, senders: srcNodes, args: []string{from, to}}
 	for i, text := range []string{src, dst} {
 		if p.args[i] != text {
 			say(fmt.Sprintf("of the pods of %s, %s is followed", text, p.args[i]))
 		}
 	}
-	if len(forced) == 0 {
-		if src == "host" || hasOwnForm(src) || strings.HasPrefix(src, "host:") {
+	if src == "host" || hasOwnForm(src) || strings.HasPrefix(src, "host:") {
+		if len(forced) == 0 {
 			return nil, fmt.Errorf("on which node is %s? use --node NAME", src)
 		}
+		p.senders = forced[:1]
+	}
+	if len(forced) == 0 {
 		p.nodes = slices.Clone(srcNodes)
 		left := 0
 		for _, d := range dstNodes {
@@ -75,6 +79,11 @@ func (n *names) planFlow(ctx context.Context, src, dst, proto string, forced []s
 	}
 	p.objects = n.objects.Merge(n.about(ctx, p.nodes))
 	return p, nil
+}
+
+// role is that of one of the nodes; together says that they tell one story, which one of them leads.
+func (p *nodePlan) role(node string, together bool) podRole {
+	return podRole{leads: !together || node == p.nodes[0], sends: slices.Contains(p.senders, node)}
 }
 
 func indexOfAny(list, want []string) int {
@@ -173,15 +182,45 @@ func (n *names) dns(ctx context.Context) k8smeta.Objects {
 	return o.Merge(ends)
 }
 
-// planNodes takes the nodes that were named, or all that are ready.
-func (n *names) planNodes(ctx context.Context, o *podOptions, objects bool, say func(string)) (*nodePlan, error) {
+// mostListed is how many pods of a cluster are read at most (k8smeta.API.All).
+const mostListed = 50000
+
+// planNodes takes the nodes that were named, or all that are ready. What is told of the cluster has the pods of these nodes, and those that the
+// command is about, also where a list of all pods does not come so far: it is read in the order of names.
+func (n *names) planNodes(ctx context.Context, o *podOptions, objects bool, subject string, say func(string)) (*nodePlan, error) {
 	p := &nodePlan{nodes: o.nodes}
 	if objects || o.all {
 		p.objects = n.api.All(ctx)
 	}
-	if !o.all {
-		return p, nil
+	cut := len(p.objects.Pods) >= mostListed
+	if o.all {
+		if err := p.takeReady(n, say); err != nil {
+			return nil, err
+		}
 	}
+	if objects && (cut || !o.all) { // all nodes' pods are in a whole list
+		p.objects = p.objects.Merge(n.about(ctx, p.nodes))
+	}
+	if objects {
+		p.objects = p.objects.Merge(n.podsOf(ctx, subject))
+	}
+	return p, nil
+}
+
+// podsOf are the pods that "NAMESPACE/NAME" or "NAMESPACE/" is about. A name in any namespace cannot be asked for.
+func (n *names) podsOf(ctx context.Context, subject string) (out k8smeta.Objects) {
+	switch ns, name, _ := strings.Cut(subject, "/"); {
+	case ns == "":
+	case name == "":
+		out, _ = n.api.PodsIn(ctx, ns)
+	default:
+		out, _ = n.api.Pod(ctx, ns, name)
+	}
+	return out
+}
+
+// takeReady takes all nodes that are ready.
+func (p *nodePlan) takeReady(n *names, say func(string)) error {
 	for i := range p.objects.Nodes {
 		if x := &p.objects.Nodes[i]; x.Ready {
 			p.nodes = append(p.nodes, x.Name)
@@ -194,9 +233,9 @@ func (n *names) planNodes(ctx context.Context, o *podOptions, objects bool, say 
 		for _, m := range n.api.Missing() {
 			say(m)
 		}
-		return nil, errors.New("no node is ready, or nodes may not be listed: use --node NAME")
+		return errors.New("no node is ready, or nodes may not be listed: use --node NAME")
 	case len(p.nodes) > maxNodes:
-		return nil, fmt.Errorf("%d nodes are more than the %d that one run takes: name them with --node", len(p.nodes), maxNodes)
+		return fmt.Errorf("%d nodes are more than the %d that one run takes: name them with --node", len(p.nodes), maxNodes)
 	}
-	return p, nil
+	return nil
 }

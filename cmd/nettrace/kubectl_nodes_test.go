@@ -4,6 +4,9 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nettrace-io/nettrace/pkg/debugpod"
+	"github.com/nettrace-io/nettrace/pkg/k8smeta"
 )
 
 // lines gives the command lines of the pods that a command would make, by node; they are refused.
@@ -32,7 +36,8 @@ func (c *cluster) lines(t *testing.T, args ...string) (lines []string, errs stri
 	return lines, errs
 }
 
-// The program in a pod gets what the user gave; only the sender's node probes, and the others watch until they are told to end.
+// The program in a pod gets what the user gave; only the sender's node probes, and the others watch until they are told to end. Every node but the
+// sender's follows what another one's NAT makes of the flow, the one that leads too.
 func TestPodCommandLines(t *testing.T) {
 	c := newCluster(t, nil)
 	for _, tc := range []struct {
@@ -43,9 +48,21 @@ func TestPodCommandLines(t *testing.T) {
 			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --backend=tracepoint --probe=true --size=100 --timeout=7s -- shop/client svc/shop/web:http",
 			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --backend=tracepoint --timeout=0 --translated -- shop/client svc/shop/web:http"}},
 		{[]string{"flow", "client", "10.244.1.20:8080", "--node", "node2"}, []string{
-			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop -- client 10.244.1.20:8080"}},
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --translated -- client 10.244.1.20:8080"}},
 		{[]string{"flow", "any", "shop/web-7d9c5b8f4-abcde:8080", "--until-drop"}, []string{
-			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --until-drop=true -- any shop/web-7d9c5b8f4-abcde:8080"}},
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --until-drop=true --translated -- any shop/web-7d9c5b8f4-abcde:8080"}},
+		{[]string{"flow", "any", "svc/shop/web:http", "--timeout", "1m"}, []string{
+			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --timeout=1m0s --translated -- any svc/shop/web:http",
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --timeout=0 --translated -- any svc/shop/web:http"}},
+		{[]string{"flow", "203.0.113.9", "svc/shop/web-node:http"}, []string{
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --translated -- 203.0.113.9 svc/shop/web-node:http"}},
+		{[]string{"flow", "shop/client", "svc/shop/web:http", "--node", "node2"}, []string{
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --translated -- shop/client svc/shop/web:http"}},
+		{[]string{"flow", "203.0.113.9", "svc/shop/web:http", "--http=/", "--node", "node2"}, []string{
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --http=/ -- 203.0.113.9 svc/shop/web:http"}},
+		{[]string{"flow", "host", "svc/shop/web:http", "--node", "node2", "--node", "node1"}, []string{
+			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --timeout=0 --translated -- host svc/shop/web:http",
+			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop -- host svc/shop/web:http"}},
 		{[]string{"flow", "10.244.2.20", "10.96.0.80:80", "--dns", "web.shop"}, []string{
 			"node1: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --timeout=0 --translated --proto=udp -- 10.244.2.20 10.96.0.80:80",
 			"node2: flow --output=json --until-stdin-closes --cluster=- --namespace=shop --dns=web.shop -- 10.244.2.20 10.96.0.80:80"}},
@@ -63,6 +80,84 @@ func TestPodCommandLines(t *testing.T) {
 		got, errs := c.lines(t, tc.args...)
 		if fmt.Sprint(got) != fmt.Sprint(tc.want) {
 			t.Errorf("%v: %s\n%s\nwant\n%s", tc.args, errs, strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+		}
+	}
+}
+
+// unlisted makes a list of all pods of the cluster end before any of the lab's, after so many whose names come first.
+func (c *cluster) unlisted(n int) {
+	var items []string
+	for i := range n {
+		items = append(items, fmt.Sprintf(`{"metadata":{"namespace":"aa","name":"first%d"}}`, i))
+	}
+	list := `{"kind":"PodList","apiVersion":"v1","metadata":{"continue":""},"items":[` + strings.Join(items, ",") + `]}`
+	if n >= mostListed {
+		list = strings.Replace(list, `"continue":""`, `"continue":"more"`, 1)
+	}
+	c.Before(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/v1/pods" || r.URL.Query().Get("fieldSelector") != "" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, list)
+		return true
+	})
+}
+
+// In a cluster of which not all pods are read, a node is told of its own pods, and of those that the command is about.
+func TestDropsAreToldOfTheirPods(t *testing.T) {
+	own := []string{`"name":"first0"`, `"name":"web-7d9c5b8f4-abcde"`}
+	zz := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "zz", Name: "web"}, Spec: corev1.PodSpec{NodeName: "node1"}, Status: corev1.PodStatus{PodIP: "10.244.1.99"}}
+	for _, tc := range []struct {
+		args   []string
+		has    []string
+		hasNot []string
+	}{
+		{nil, own, []string{`"namespace":"zz"`, `"name":"client"`}},
+		{[]string{"--pod", "zz/web"}, append(own, `"namespace":"zz"`), []string{`"name":"client"`}},
+		{[]string{"--pod", "web", "-n", "zz", "--pod-namespace", "shop"}, append(own, `"namespace":"zz"`), nil},
+		{[]string{"-n", "zz", "--pod-namespace", "shop"}, append(own, `"namespace":"zz"`), []string{`"name":"client"`}},
+		{[]string{"--pod", "shop/client"}, append(own, `"name":"client"`), []string{`"namespace":"zz"`}},
+	} {
+		c := newCluster(t, nil)
+		c.Put(zz)
+		c.unlisted(1)
+		c.kubelet = c.RunKubelet(t, func(*corev1.Pod) *exec.Cmd {
+			return exec.Command("sh", "-c", `head -n1; echo "nettrace: end of output" >&2`)
+		})
+		code, out, errs := c.kubectl(t, append([]string{"drops", "--node", "node2"}, tc.args...)...)
+		for _, s := range tc.has {
+			if !strings.Contains(out, s) {
+				t.Errorf("%v: exit %d: %s: %s is not in %s", tc.args, code, errs, s, out)
+			}
+		}
+		for _, s := range tc.hasNot {
+			if strings.Contains(out, s) {
+				t.Errorf("%v: %s is in %s", tc.args, s, out)
+			}
+		}
+	}
+}
+
+// The same with all nodes, of which a list that was cut does not have all pods.
+func TestDropsOfAllNodesAreToldOfTheirPods(t *testing.T) {
+	c := newCluster(t, nil)
+	c.unlisted(mostListed)
+	k, err := (&kubeOptions{kubeconfig: c.config}).connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := k.names()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := n.planNodes(t.Context(), &podOptions{all: true}, true, "", func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range []string{"client", "web-7d9c5b8f4-abcde"} {
+		if !slices.ContainsFunc(p.objects.Pods, func(o k8smeta.Pod) bool { return o.Name == pod }) {
+			t.Errorf("%s is missing beside %d pods; %q", pod, len(p.objects.Pods), n.api.Missing())
 		}
 	}
 }

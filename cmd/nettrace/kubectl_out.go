@@ -118,19 +118,22 @@ func (t *storyOutput) conclude(ctx context.Context, nodes []*podNode, shown erro
 		return errors.Join(lead.err, shown)
 	case len(nodes) == 1 && lead.err == nil && (t.verdict != nil || ctx.Err() == nil):
 		return ended(lead) // what that node's own run says
-	case t.verdict != nil && lead.err != nil && ctx.Err() == nil:
-		return conclude(ctx, t.verdict, lead.err)
-	case t.verdict != nil:
-		return conclude(ctx, t.verdict, nil)
+	case t.verdict != nil && ctx.Err() == nil:
+		return conclude(ctx, t.verdict, errors.Join(lead.err, shown))
+	case t.verdict != nil: // that the leading node did not end in order is what was asked for
+		return conclude(ctx, t.verdict, shown)
 	case ctx.Err() != nil:
 		return &exitError{code: exitInterrupted}
 	case lead.err != nil:
 		return lead.err
-	case shown != nil && lead.result.Code == exitOK:
+	case shown != nil && hasVerdict(lead.result.Code):
 		return shown
 	}
 	return ended(lead)
 }
+
+// hasVerdict reports whether a program ended with a verdict: any other end it has said itself.
+func hasVerdict(code int) bool { return code == exitOK || code == exitVerdict || code == exitUnseen }
 
 // ended is how a program in a pod ended that said why on stderr.
 func ended(n *podNode) error {

@@ -57,6 +57,9 @@ var notInPods = []string{"cluster", "kubeconfig", "context", "namespace", "no-ku
 // ofProbes are flags that only the node of the sender gets.
 var ofProbes = []string{"probe", "size", "count", "http", "https", "dns", "mtu", "compare", "sport"}
 
+// sendsProbes are those of them that each send a probe.
+var sendsProbes = []string{"probe", "http", "https", "dns", "mtu", "compare"}
+
 // podOptions are the plugin's own flags.
 type podOptions struct {
 	kube     *kubeOptions
@@ -163,8 +166,15 @@ func newPodCommand(s streams, k *kubeOptions, node *cobra.Command, p podCommand)
 	return c
 }
 
-// podArgs is the command line in the pod. Nodes that do not lead watch until they are told to end, and send nothing.
-func podArgs(c *cobra.Command, p podCommand, args []string, namespace string, lead bool) []string {
+// podRole is what one node does in a run.
+type podRole struct {
+	leads bool // it sends the probes, and the run ends with it
+	sends bool // the flow's sender is on it
+}
+
+// podArgs is the command line in the pod. Nodes that do not lead watch until they are told to end, and send nothing. Whichever leads, a node that
+// does not have the sender follows what another node's NAT makes of the flow.
+func podArgs(c *cobra.Command, p podCommand, args []string, namespace string, role podRole) []string {
 	out := []string{c.Name()}
 	format := c.Flag("output").Value.String()
 	switch {
@@ -181,16 +191,19 @@ func podArgs(c *cobra.Command, p podCommand, args []string, namespace string, le
 		out = append(out, "--namespace="+namespace)
 	}
 	changed(c, func(f *pflag.Flag) {
-		if !lead && (slices.Contains(ofProbes, f.Name) || f.Name == "timeout") {
+		if !role.leads && (slices.Contains(ofProbes, f.Name) || f.Name == "timeout") {
 			return
 		}
 		out = append(out, flagArgs(f)...)
 	})
-	if !lead { // only story commands have others, and they follow what the leading node's NAT makes of the flow
-		out = append(out, "--timeout=0", "--translated")
-		if dns := c.Flag("dns"); dns != nil && dns.Changed && !c.Flag("proto").Changed {
-			out = append(out, "--proto=udp")
-		}
+	if !role.leads { // only story commands have others
+		out = append(out, "--timeout=0")
+	}
+	if p.story && !role.sends && !(role.leads && given(c, sendsProbes...)) { // where the sender is not, a probe that is asked for says so
+		out = append(out, "--translated")
+	}
+	if dns := c.Flag("dns"); !role.leads && dns != nil && dns.Changed && !c.Flag("proto").Changed {
+		out = append(out, "--proto=udp")
 	}
 	return append(append(out, "--"), args...)
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +41,7 @@ type podRun struct {
 	session *debugpod.Session
 	nodes   []*podNode
 	grace   time.Duration
-	until   bool // --until-drop: whoever ends first ends all
+	until   bool // --until-drop: whoever sees the first drop ends all
 	say     func(string)
 }
 
@@ -52,6 +54,7 @@ type podNode struct {
 	close  func()             // no more lines come
 	begun  chan struct{}      // closed when it watches, or will not
 	once   sync.Once
+	drop   atomic.Bool // it told of one
 	result debugpod.Result
 	err    error
 }
@@ -98,8 +101,8 @@ func runPods(c *cobra.Command, s streams, o *podOptions, out *output, p podComma
 	if p.ends {
 		args = plan.args
 	}
-	for i, node := range plan.nodes {
-		r.nodes = append(r.nodes, &podNode{name: node, args: podArgs(c, p, args, k.namespace, i == 0 || !p.story), input: input, begun: make(chan struct{})})
+	for _, node := range plan.nodes {
+		r.nodes = append(r.nodes, &podNode{name: node, args: podArgs(c, p, args, k.namespace, plan.role(node, p.story)), input: input, begun: make(chan struct{})})
 	}
 	return r.run(ctx, newPodOutput(s, out, p, r), o.lifetime(c, p))
 }
@@ -128,7 +131,11 @@ func planPods(ctx context.Context, k *kubeClient, c *cobra.Command, o *podOption
 		}
 	}()
 	if !p.ends {
-		return n.planNodes(ctx, o, p.objects, say)
+		subject, err := subjectOf(c, k.namespace)
+		if err != nil {
+			return nil, err
+		}
+		return n.planNodes(ctx, o, p.objects, subject, say)
 	}
 	proto := ""
 	if f := c.Flag("proto"); f != nil {
@@ -140,6 +147,19 @@ func planPods(ctx context.Context, k *kubeClient, c *cobra.Command, o *podOption
 		plan.objects = plan.objects.Merge(n.dns(ctx))
 	}
 	return plan, err
+}
+
+// subjectOf is the pod or namespace that a command is about, as in dropNames; "" for all.
+func subjectOf(c *cobra.Command, namespace string) (string, error) {
+	f := c.Flag("pod")
+	if f == nil {
+		return "", nil
+	}
+	o := dropsOptions{pod: f.Value.String()}
+	if c.Flag("namespace").Changed {
+		o.namespace = namespace
+	}
+	return o.podFilter()
 }
 
 // hurryAtSignals deletes the pods without waiting at the second signal; the first one ends the run in order.
@@ -176,6 +196,9 @@ func (r *podRun) run(ctx context.Context, out podOutput, lifetime time.Duration)
 		take, done := out.open(n.name, n.watches)
 		n.close = done
 		n.out = func(b []byte) error {
+			if bytes.HasPrefix(b, []byte(`{"kind":"drop"`)) {
+				n.drop.Store(true)
+			}
 			err := take(b)
 			if err != nil { // stdout went away: the programs need not go on
 				end()
@@ -209,7 +232,7 @@ func (r *podRun) run(ctx context.Context, out podOutput, lifetime time.Duration)
 			defer n.close()
 			defer n.watches()
 			n.err = r.guarded("run on "+n.name, func() error { return r.runOne(ctx, work, n, i == 0, lifetime, finish) })
-			if i == 0 && out.together() || r.until {
+			if r.endsAll(n, out) {
 				end()
 			}
 			r.tell(ctx, n)
@@ -218,6 +241,12 @@ func (r *podRun) run(ctx context.Context, out podOutput, lifetime time.Duration)
 	wg.Wait()
 	err := <-shown
 	return out.conclude(ctx, r.nodes, err)
+}
+
+// endsAll reports whether the other nodes need not go on now that one has ended: it led, or it has the drop that --until-drop waits for. One that
+// could not start, or was cut off, leaves it to the others.
+func (r *podRun) endsAll(n *podNode, out podOutput) bool {
+	return n == r.nodes[0] && out.together() || r.until && n.drop.Load()
 }
 
 // tell says what is missing of a node's output; why a node has none is an error when it is the only one.

@@ -81,6 +81,8 @@ func TestBadInput(t *testing.T) {
 		{"icmp with a port", []string{"flow", "10.0.0.1", "10.0.0.2:80", "--proto", "icmp"}, "icmp has no ports"},
 		{"icmp with the sender's port", []string{"flow", "10.0.0.1", "10.0.0.2", "--proto", "icmp", "--sport", "7"}, "leave the sender's port 7 out"},
 		{"two ports of the sender", []string{"flow", "10.0.0.1:7", "10.0.0.2:80", "--sport", "8"}, "SRC names port 7 and --sport 8"},
+		{"TCP probes from one port", []string{"flow", "host", "127.0.0.1:80", "--probe", "--sport", "40001", "--count", "2"}, "leave the sender's port 40001 out, or send one probe"},
+		{"TCP probes from one port, in SRC", []string{"flow", "127.0.0.1:40001", "127.0.0.1:80", "--probe", "--count", "2"}, "leave the sender's port 40001 out"},
 		{"a probe that nobody can send", []string{"flow", "host", "127.0.0.1:80", "--proto", "sctp", "--probe"}, "no sctp probe can be sent"},
 		{"an unknown namespace of the lab", []string{"lab", "exec", "clent", "--", "true"}, `the lab has no namespace "clent": it has fabric`},
 		{"an order of one case", []string{"lab", "run", "no-endpoints", "--shuffle"}, "--shuffle is for --all"},

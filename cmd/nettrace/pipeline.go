@@ -144,6 +144,9 @@ func (p *pipeline) note(n *tracer.Note) error {
 	if err := json.Unmarshal(n.JSON, into()); err != nil {
 		return fmt.Errorf("read the recording's %s: %w", n.Name, err)
 	}
+	if n.Name == noteProbe && !p.in.Probe.Result.Known() {
+		return fmt.Errorf("the recording's probe has the result %.40q, which this nettrace does not know: replay it with the version that made it", p.in.Probe.Result)
+	}
 	p.rules(&traced)
 	if n.Name == noteCluster {
 		p.names.learn(&cluster)

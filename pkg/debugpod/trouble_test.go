@@ -146,7 +146,7 @@ func TestBuild(t *testing.T) {
 	c := p.Spec.Containers[0]
 	got := fmt.Sprint(p.Namespace, p.GenerateName, p.Spec.NodeName, *p.Spec.ActiveDeadlineSeconds, p.Labels[LabelName], p.Labels[LabelBy], p.Labels[LabelRun], p.Annotations[AnnotationKeep],
 		c.Image, c.Args, c.Stdin, c.StdinOnce, c.TTY, c.Env, p.Spec.HostNetwork, p.Spec.HostPID, *p.Spec.AutomountServiceAccountToken, p.Spec.RestartPolicy)
-	if want := "opsn12 nettracenettraceruntrueimg[flow a b]truetruefalse[{NODE_NAME n1 nil}]truetruefalseNever"; strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
+	if want := "opsn12 nettracenettraceruntrueimg[flow a b]truetruefalse[{GOMEMLIMIT 435MiB nil} {NODE_NAME n1 nil}]truetruefalseNever"; strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(want, " ", "") {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	if c.SecurityContext == nil || len(c.SecurityContext.Capabilities.Drop) != 1 || c.SecurityContext.Privileged != nil {

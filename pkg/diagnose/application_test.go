@@ -19,6 +19,15 @@ func TestNameserver(t *testing.T) {
 		return asService(func(w *world) { w.in.Resolver.Servers = []netip.Addr{ip(a)} })
 	}
 	vain := func(w *world) { w.in.Answer.Addrs = nil }
+	nodeLocalAt := func(all ...string) func(*world) {
+		return func(w *world) {
+			l := netstate.Link{Index: 20, Name: "nodelocaldns", Up: true}
+			for _, a := range all {
+				l.Addrs = append(l.Addrs, cidr(a))
+			}
+			w.node2.Links = append(w.node2.Links, l)
+		}
+	}
 	try(t, "nameserver", []want{
 		{name: "the Service", broken: asService(nil), status: OK, words: []string{"10.96.0.10"}},
 		{name: "nobody's", broken: names("169.254.20.10"), status: Wrong, cause: "dns-wrong-nameserver", words: []string{"169.254.20.10", "/etc/netns/client/resolv.conf", "clusterDNS"}},
@@ -26,6 +35,23 @@ func TestNameserver(t *testing.T) {
 		{name: "nobody's, and it is asked", broken: func(w *world) {
 			w.in.Proto, w.in.Dst, w.in.Dport, w.in.Resolver.Servers = "udp", ip("169.254.20.10"), 53, []netip.Addr{ip("169.254.20.10")}
 		}, status: Wrong, cause: "dns-wrong-nameserver", stops: true},
+		{name: "nobody's, among the Services", broken: names("10.96.7.53"), status: Wrong, cause: "dns-wrong-nameserver"},
+		{name: "nobody's, in the pods' network", broken: names("10.244.2.99"), status: Wrong, cause: "dns-wrong-nameserver"},
+		{name: "nobody's, among the IPv6 Services", broken: func(w *world) { w.dual(); names("fd00:96::10")(w) }, status: Wrong, cause: "dns-wrong-nameserver"},
+		{name: "nobody's, and it is kubespray's", broken: names("169.254.25.10"), status: Wrong, cause: "dns-wrong-nameserver"},
+		{name: "nobody's, beside NodeLocal DNSCache of another node", broken: both(names("fd12:3456::10"), nodeLocalAt("fd12:3456::53/128", "fe80::1/64")), status: Wrong, cause: "dns-wrong-nameserver"},
+		{name: "outside", broken: names("198.51.100.53"), status: OK, words: []string{"outside of the cluster"}},
+		{name: "outside, private", broken: names("10.97.0.2"), status: OK, words: []string{"outside of the cluster"}},
+		{name: "outside, IPv6", broken: func(w *world) { w.dual(); names("fd00:ec2::253")(w) }, status: OK, words: []string{"outside of the cluster"}},
+		{name: "a router's, link-local, beside NodeLocal DNSCache", broken: both(names("fe80::53"), nodeLocalAt("169.254.20.10/32", "fe80::1/64")), status: OK, words: []string{"outside of the cluster"}},
+		{name: "a cloud's, link-local", broken: names("169.254.169.253"), status: OK, words: []string{"outside of the cluster"}},
+		{name: "a node's, outside", broken: both(names("198.51.100.53"), fromNode), status: OK, words: []string{"outside of the cluster"}},
+		{name: "outside, and a name of the cluster is asked for in vain", broken: both(names("198.51.100.53"), vain), status: Wrong, cause: "dns-wrong-nameserver", measure: true, words: []string{"dnsPolicy: ClusterFirst for the pod"}},
+		{name: "outside, and a name of the world is asked for in vain", broken: both(names("198.51.100.53"), vain, func(w *world) { w.in.Asked = "my.svcs.example.com." }), status: OK},
+		{name: "outside, after the Service, and a name of the cluster is asked for in vain", broken: both(asService(vain), func(w *world) {
+			w.in.Resolver.Servers = append(w.in.Resolver.Servers, ip("198.51.100.53"))
+		}), status: OK, words: []string{"outside of the cluster"}},
+		{name: "outside, and not all is known", broken: both(names("198.51.100.53"), func(w *world) { w.in.Whole = false }), status: Unknown},
 		{name: "a pod", broken: names("10.244.2.20"), status: OK},
 		{name: "a node", broken: names("192.168.50.2"), status: OK},
 		{name: "a device here, as NodeLocal DNSCache's", broken: asService(func(w *world) {

@@ -239,13 +239,13 @@ func TestConntrackWhole(t *testing.T) {
 			Status: Wrong, Cause: "conntrack-full", Node: "node1",
 			Summary:  "the conntrack table of node1 is nearly full: 90 of 100 entries are used",
 			Evidence: []string{"state: nf_conntrack_count = 90, nf_conntrack_max = 100 on node1"},
-			Fix:      []string{"on node1: sysctl -w net.netfilter.nf_conntrack_max=200; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them"},
+			Fix:      []string{"on node1: sysctl -w net.netfilter.nf_conntrack_max=200; conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%2==1' | sort | uniq -c | sort -n finds who holds them"},
 		}},
 		{name: "more entries than the maximum, as after it was lowered: full", broken: set("300", "100"), want: Result{
 			Status: Wrong, Cause: "conntrack-full", Node: "node1", Stops: true,
 			Summary:  "the conntrack table of node1 is full: 300 of 100 entries are used",
 			Evidence: []string{"state: nf_conntrack_count = 300, nf_conntrack_max = 100 on node1"},
-			Fix:      []string{"on node1: sysctl -w net.netfilter.nf_conntrack_max=600; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them"},
+			Fix:      []string{"on node1: sysctl -w net.netfilter.nf_conntrack_max=600; conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%2==1' | sort | uniq -c | sort -n finds who holds them"},
 		}},
 		{name: "both nodes are full: both are told", broken: both(set("100", "100"), func(w *world) {
 			w.node2.Sysctls["net.netfilter.nf_conntrack_count"] = "262144"
@@ -256,13 +256,13 @@ func TestConntrackWhole(t *testing.T) {
 				"state: nf_conntrack_count = 100, nf_conntrack_max = 100 on node1",
 				"also: the conntrack table of node2 is full: 262144 of 262144 entries are used",
 			},
-			Fix: []string{"on node1: sysctl -w net.netfilter.nf_conntrack_max=200; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them"},
+			Fix: []string{"on node1: sysctl -w net.netfilter.nf_conntrack_max=200; conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%2==1' | sort | uniq -c | sort -n finds who holds them"},
 		}},
 		{name: "one node is full, the other cannot be seen: what is wrong counts", broken: both((*world).onlyHere, set("100", "100")), want: Result{
 			Status: Wrong, Cause: "conntrack-full", Node: "node1", Stops: true,
 			Summary:  "the conntrack table of node1 is full: 100 of 100 entries are used",
 			Evidence: []string{"state: nf_conntrack_count = 100, nf_conntrack_max = 100 on node1"},
-			Fix:      []string{"on node1: sysctl -w net.netfilter.nf_conntrack_max=200; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them"},
+			Fix:      []string{"on node1: sysctl -w net.netfilter.nf_conntrack_max=200; conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%2==1' | sort | uniq -c | sort -n finds who holds them"},
 		}},
 		{name: "a maximum of 0, which no kernel counts with: not seen", broken: set("0", "0"), want: Result{
 			Status:   Unknown,

@@ -59,10 +59,60 @@ func (in *Input) serverOf(p *parts, s netip.Addr) {
 		p.unsure(fmt.Sprintf("whose the nameserver %s is, is not known: %s", s, in.NoIndex))
 	case !in.Whole:
 		p.unsure(fmt.Sprintf("the nameserver %s is nobody's that is known here", s))
+	case !in.clusters(s):
+		in.outside(p, s)
 	default:
 		p.bad(Result{Cause: "dns-wrong-nameserver", Measured: in.failed(), Stops: in.Dst == s, Summary: fmt.Sprintf("the nameserver %s of %s is no Service, pod or address of a node", s, in.who(in.Src, 0)),
 			Evidence: []string{"state: the sender's resolv.conf names it (" + in.Resolver.Source + ")", "names: nothing in the cluster has this address"}, Fix: fix})
 	}
+}
+
+// outside is a resolver outside of the cluster: a node has one, and a pod whose dnsPolicy is Default or None. It knows no name of the cluster, which
+// is a fault where the sender asks for one, and asks there first.
+func (in *Input) outside(p *parts, s netip.Addr) {
+	if !in.failed() || !slices.Contains(strings.Split(in.Asked, "."), "svc") || s != in.Resolver.Servers[0] {
+		p.good(fmt.Sprintf("resolv.conf names %s, a resolver outside of the cluster", s))
+		return
+	}
+	fix := "set dnsPolicy: ClusterFirst for the pod, so that it asks the cluster's DNS"
+	if src := &in.path().src; !src.inPod() {
+		fix = "the sender has its node's resolv.conf: a pod with hostNetwork needs dnsPolicy: ClusterFirstWithHostNet to ask the cluster's DNS"
+	}
+	p.bad(Result{Cause: "dns-wrong-nameserver", Measured: true, Summary: fmt.Sprintf("the nameserver %s of %s is a resolver outside of the cluster, which does not know its names", s, in.who(in.Src, 0)),
+		Evidence: []string{"state: the sender's resolv.conf names it (" + in.Resolver.Source + ")", fmt.Sprintf("measured: %s was asked for in vain", in.Asked)}, Fix: []string{fix}})
+}
+
+// ofClouds are where clouds have their own resolvers, beside their metadata (Google 169.254.169.254, AWS 169.254.169.253).
+var ofClouds = netip.MustParsePrefix("169.254.169.0/24")
+
+// nodeLocal reports whether an address is one of NodeLocal DNSCache: link-local for IPv4, 169.254.20.10 by default, or beside that of its device on
+// some node. Link-local ones of IPv6 are not: routers announce theirs as resolvers (RFC 8106).
+func (in *Input) nodeLocal(a netip.Addr) bool {
+	if a.IsLinkLocalUnicast() {
+		return a.Is4() && !ofClouds.Contains(a)
+	}
+	for i := 0; in.Snapshot != nil && i < len(in.Snapshot.Namespaces); i++ {
+		if slices.ContainsFunc(linkAddrs(in.Snapshot.Namespaces[i].Link("nodelocaldns")), func(p netip.Prefix) bool { return around(a, 24, 64).Contains(p.Addr()) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// clusters reports whether an address can only be one of the cluster's own: of its pod network, of NodeLocal DNSCache, or of its Services. The range of
+// these is the API server's setting; the usual ones have so many bits.
+func (in *Input) clusters(a netip.Addr) bool {
+	services := around(a, 16, 108)
+	return in.Index.InPodNetwork(a) || in.nodeLocal(a) || slices.ContainsFunc(in.Index.Objects().Services, func(s k8smeta.Service) bool { return slices.ContainsFunc(s.ClusterIPs, services.Contains) })
+}
+
+// around is the network of an address that has so many bits: four for IPv4, six for IPv6.
+func around(a netip.Addr, four, six int) netip.Prefix {
+	bits := four
+	if a.Is6() {
+		bits = six
+	}
+	return netip.PrefixFrom(a.WithZone(""), bits).Masked()
 }
 
 // failed reports that a name was asked for in vain.

@@ -17,9 +17,9 @@ func TestNameserverWhole(t *testing.T) {
 		})
 	}
 	whole(t, "nameserver", []exact{
-		{name: "two servers, the Service and nobody's: the second is told", broken: servers("10.96.0.10", "192.0.2.53"), want: Result{
+		{name: "two servers, the Service and nobody's: the second is told", broken: servers("10.96.0.10", "10.96.0.53"), want: Result{
 			Status: Wrong, Cause: "dns-wrong-nameserver",
-			Summary: "the nameserver 192.0.2.53 of shop/client (10.244.1.10) is no Service, pod or address of a node",
+			Summary: "the nameserver 10.96.0.53 of shop/client (10.244.1.10) is no Service, pod or address of a node",
 			Evidence: []string{
 				"state: the sender's resolv.conf names it (/etc/netns/client/resolv.conf)",
 				"names: nothing in the cluster has this address",
@@ -29,18 +29,40 @@ func TestNameserverWhole(t *testing.T) {
 				"with NodeLocal DNSCache: is its pod running on this node? kubectl get pods -n kube-system -l k8s-app=node-local-dns -o wide",
 			},
 		}},
-		{name: "two servers that are nobody's: the first is told, the second is beside it", broken: servers("192.0.2.53", "192.0.2.54"), want: Result{
+		{name: "two servers that are nobody's: the first is told, the second is beside it", broken: servers("10.96.0.53", "10.96.0.54"), want: Result{
 			Status: Wrong, Cause: "dns-wrong-nameserver",
-			Summary: "the nameserver 192.0.2.53 of shop/client (10.244.1.10) is no Service, pod or address of a node",
+			Summary: "the nameserver 10.96.0.53 of shop/client (10.244.1.10) is no Service, pod or address of a node",
 			Evidence: []string{
 				"state: the sender's resolv.conf names it (/etc/netns/client/resolv.conf)",
 				"names: nothing in the cluster has this address",
-				"also: the nameserver 192.0.2.54 of shop/client (10.244.1.10) is no Service, pod or address of a node",
+				"also: the nameserver 10.96.0.54 of shop/client (10.244.1.10) is no Service, pod or address of a node",
 			},
 			Fix: []string{
 				"compare the pod's /etc/resolv.conf with the kubelet's clusterDNS and with: kubectl get service -n kube-system kube-dns",
 				"with NodeLocal DNSCache: is its pod running on this node? kubectl get pods -n kube-system -l k8s-app=node-local-dns -o wide",
 			},
+		}},
+		{name: "a pod with a resolver outside of the cluster, which answers: its dnsPolicy may be Default or None", broken: servers("192.0.2.53"), want: Result{
+			Status:  OK,
+			Summary: "resolv.conf names 192.0.2.53, a resolver outside of the cluster",
+		}},
+		{name: "a pod asks a resolver outside for a name of the cluster in vain: told", broken: both(servers("192.0.2.53"), func(w *world) { w.in.Answer.Addrs, w.in.Answer.Rcode = nil, "NXDOMAIN" }), want: Result{
+			Status: Wrong, Cause: "dns-wrong-nameserver", Measured: true,
+			Summary: "the nameserver 192.0.2.53 of shop/client (10.244.1.10) is a resolver outside of the cluster, which does not know its names",
+			Evidence: []string{
+				"state: the sender's resolv.conf names it (/etc/netns/client/resolv.conf)",
+				"measured: web.shop.svc.cluster.local. was asked for in vain",
+			},
+			Fix: []string{"set dnsPolicy: ClusterFirst for the pod, so that it asks the cluster's DNS"},
+		}},
+		{name: "a node asks a resolver outside for a name of the cluster in vain: what a pod with hostNetwork needs is told", broken: both(servers("192.0.2.53"), fromNode, func(w *world) { w.in.Answer.Addrs = nil }), want: Result{
+			Status: Wrong, Cause: "dns-wrong-nameserver", Measured: true,
+			Summary: "the nameserver 192.0.2.53 of 192.168.50.1 is a resolver outside of the cluster, which does not know its names",
+			Evidence: []string{
+				"state: the sender's resolv.conf names it (/etc/netns/client/resolv.conf)",
+				"measured: web.shop.svc.cluster.local. was asked for in vain",
+			},
+			Fix: []string{"the sender has its node's resolv.conf: a pod with hostNetwork needs dnsPolicy: ClusterFirstWithHostNet to ask the cluster's DNS"},
 		}},
 		{name: "a server is nobody's that is known, and not all is known: not said to be wrong", broken: both(servers("192.0.2.53"), func(w *world) { w.in.Whole = false }), want: Result{
 			Status:  Unknown,

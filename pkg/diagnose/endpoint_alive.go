@@ -87,17 +87,34 @@ func targetPort(in *Input) Result {
 		case len(onPort(t.ns, in.Proto, t.port)) > 0:
 			p.good(fmt.Sprintf("%s has a socket on its port", name))
 		default:
-			r := Result{Cause: "wrong-target-port", Node: t.node, Stops: len(w.targets) == 1, Summary: fmt.Sprintf("Service %s sends to %s, where nothing listens", w.service(), name),
-				Evidence: []string{fmt.Sprintf("state: the pod listens on %s ports %s", in.Proto, listening(t.ns, in.Proto))},
-				Fix:      []string{"compare the Service's targetPort with the ports that the application listens on"}}
-			if in.forDNS() {
-				r.Layer, r.Cause = DNS, "dns-not-listening"
-				r.Summary = "names cannot be resolved: " + r.Summary
-			}
-			p.bad(r)
+			p.bad(in.unheard(t))
 		}
 	}
 	return p.result("Service " + w.service() + " has no ready endpoint")
+}
+
+// unheard says why nothing listens where a Service sends. Its targetPort is wrong when the pod listens on another port; one that listens on none is not
+// up. On a node the other listeners are not the application's.
+func (in *Input) unheard(t *side) Result {
+	const compare = "compare the Service's targetPort with the ports that the application listens on"
+	w := in.path()
+	r := Result{Cause: "wrong-target-port", Node: t.node, Stops: len(w.targets) == 1, Summary: fmt.Sprintf("Service %s sends to %s, where nothing listens", w.service(), in.who(t.addr, t.port)),
+		Evidence: []string{fmt.Sprintf("state: the pod listens on %s ports %s", in.Proto, listening(t.ns, in.Proto))}, Fix: []string{compare}}
+	switch {
+	case t.ns.Host:
+		r.Layer, r.Cause = Application, "not-listening"
+		r.Evidence = []string{fmt.Sprintf("state: %s listens on %s ports %s", t.ns.Name, in.Proto, listening(t.ns, in.Proto))}
+		r.Fix = []string{"is the application up? kubectl logs of the pod; or the Service's targetPort is wrong: " + compare}
+	case !slices.ContainsFunc(t.ns.Listeners(in.Proto), func(s netstate.Socket) bool { return !s.Local.Addr().IsLoopback() }):
+		r.Layer, r.Cause = Application, "not-listening"
+		r.Summary = fmt.Sprintf("nothing in %s listens on %s where others reach it: the application is not up", in.who(t.addr, 0), in.Proto)
+		r.Fix = []string{"is the application up? kubectl logs of the pod; if it is, " + compare}
+	}
+	if in.forDNS() {
+		r.Layer, r.Cause = DNS, "dns-not-listening"
+		r.Summary = "names cannot be resolved: " + r.Summary
+	}
+	return r
 }
 
 // onPort are the sockets of a protocol on a port.
@@ -140,7 +157,7 @@ func conntrack(in *Input) Result {
 		}
 		p.bad(Result{Cause: "conntrack-full", Node: h.Node, Stops: count >= most, Summary: fmt.Sprintf("the conntrack table of %s is %s: %d of %d entries are used", h.Node, how, count, most),
 			Evidence: []string{fmt.Sprintf("state: nf_conntrack_count = %d, nf_conntrack_max = %d on %s", count, most, h.Node)},
-			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.netfilter.nf_conntrack_max=%d; conntrack -L | awk '{print $4}' | sort | uniq -c | sort -n finds who holds them", h.Node, 2*max(count, most))}})
+			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.netfilter.nf_conntrack_max=%d; conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%%2==1' | sort | uniq -c | sort -n finds who holds them", h.Node, 2*max(count, most))}})
 	}
 	for _, n := range elsewhere {
 		p.unsure(away(n))
@@ -170,6 +187,9 @@ func nodePort(in *Input) Result {
 	}
 	if len(onPort(w.entry, in.Proto, in.Dport)) > 0 {
 		return Result{Status: OK, Summary: fmt.Sprintf("a process on %s listens on port %d", w.entry.Node, in.Dport)}
+	}
+	if why := translatesOtherwise(w.entry); why != "" {
+		return unknown(why)
 	}
 	return Result{Status: Wrong, Cause: "nodeport-closed", Node: w.entry.Node, Stops: true, Summary: fmt.Sprintf("%s has neither a rule nor a listener for port %d", w.entry.Node, in.Dport),
 		Evidence: []string{fmt.Sprintf("state: %s listens on %s ports %s", w.entry.Node, in.Proto, listening(w.entry, in.Proto))},

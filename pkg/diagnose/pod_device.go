@@ -48,16 +48,25 @@ func (in *Input) deviceOf(p *parts, s *side, stops bool) {
 		bad(fmt.Sprintf("%s in the pod is down", l.Name))
 		return
 	}
+	if l.Kind == "netkit" {
+		p.unsure(fmt.Sprintf("programs hand over the packets of %s, a netkit device: whether %s is joined to %s cannot be read from the routes", l.Name, name, s.node))
+		return
+	}
 	veths := in.Snapshot.HostVeths(s.ns.Inode)
 	for _, v := range veths {
-		switch {
-		case !v.Link.Up:
+		if !v.Link.Up {
 			bad(fmt.Sprintf("%s, the pod's device on %s, is down", v.Link.Name, s.node))
 			return
-		case v.Link.Master == 0 && !routedTo(v.NS, s, v.Link.Name):
-			bad(fmt.Sprintf("%s, the pod's device on %s, is on no bridge, and no route leads to it", v.Link.Name, s.node))
+		}
+		if v.Link.Master != 0 || routedTo(v.NS, s, v.Link.Name) {
+			continue
+		}
+		if why := in.handsOver(s, &v); why != "" {
+			p.unsure(why)
 			return
 		}
+		bad(fmt.Sprintf("%s, the pod's device on %s, is on no bridge, and no route leads to it", v.Link.Name, s.node))
+		return
 	}
 	if len(veths) == 0 {
 		p.unsure(fmt.Sprintf("the device of %s on its node is not known", name))
@@ -73,6 +82,37 @@ func (w *way) stopsAt(end int) bool { return end == 0 || len(w.targets) == 1 }
 func routedTo(host *netstate.Namespace, s *side, dev string) bool {
 	r, ok := host.RouteFor(s.addr)
 	return ok && r.Dev == dev
+}
+
+// handsOver says why a veth that is on no bridge, and to which no route leads, need not be cut off: Cilium's programs at tc hand packets over, and the
+// route to the pods is one to cilium_host. "" when nothing tells of that.
+func (in *Input) handsOver(s *side, v *netstate.Owner) string {
+	const cannot = "whether it is joined cannot be read from the routes"
+	if len(v.Link.ProgramsAt(netstate.HookIngress))+len(v.Link.ProgramsAt(netstate.HookEgress)) > 0 {
+		return fmt.Sprintf("a program at tc of %s on %s hands over the packets of %s: %s", v.Link.Name, s.node, in.who(s.addr, 0), cannot)
+	}
+	if why := unread(v.NS, "routes"); why != "" {
+		return why
+	}
+	r, ok := v.NS.RouteFor(s.addr)
+	if !ok || r.Type != "unicast" || r.Dst.Bits() == 0 || !in.forMany(v.NS, r.Dev) {
+		return ""
+	}
+	return fmt.Sprintf("the route of %s to %s leads to %s, where a program at tc may hand its packets over: %s", s.node, in.who(s.addr, 0), r.Dev, cannot)
+}
+
+// forMany reports a device behind which a program can reach every pod: a bridge reaches only its ports, and a pod's device only that pod.
+func (in *Input) forMany(host *netstate.Namespace, dev string) bool {
+	l := host.Link(dev)
+	if l == nil || l.Kind == "bridge" {
+		return false
+	}
+	for i := range in.Snapshot.Namespaces {
+		if slices.ContainsFunc(in.Snapshot.HostVeths(in.Snapshot.Namespaces[i].Inode), func(o netstate.Owner) bool { return o.Link == l }) {
+			return false
+		}
+	}
+	return true
 }
 
 // podAddress: nobody else on this kernel has the address of either end.

@@ -20,6 +20,39 @@ func TestPodDevice(t *testing.T) {
 			w.node1.Link("veth101").Master = 0
 			w.node1.Routes = append(w.node1.Routes, netstate.Route{Table: 254, Dst: cidr("10.244.1.10/32"), Type: "unicast", Dev: "veth101"})
 		}, status: OK},
+		{name: "off the bridge, and only the default route is there", broken: func(w *world) { w.node1.Link("veth101").Master, w.node1.Routes = 0, w.node1.Routes[:1] }, status: Wrong, cause: "pod-link-down", stops: true, words: []string{"no route leads to it"}},
+		{name: "off the bridge, and no route is there", broken: func(w *world) { w.node1.Link("veth101").Master, w.node1.Routes = 0, nil }, status: Wrong, cause: "pod-link-down", stops: true, words: []string{"no route leads to it"}},
+		{name: "off the bridge, and the routes could not be read", broken: func(w *world) {
+			w.node1.Link("veth101").Master, w.node1.Routes, w.node1.Unread = 0, nil, []string{"routes could not be read: x"}
+		}, status: Unknown, words: []string{"could not be read: x"}},
+		{name: "a program at tc hands over, as Cilium's do", broken: func(w *world) {
+			programs(w.node1.Link("veth101"), netstate.HookIngress)
+			w.node1.Link("veth101").Master = 0
+		}, status: Unknown, words: []string{"a program at tc of veth101 on node1 hands over the packets of shop/client (10.244.1.10)"}},
+		{name: "so does one at the egress only", broken: func(w *world) {
+			programs(w.node1.Link("veth101"), netstate.HookEgress)
+			w.node1.Link("veth101").Master = 0
+		}, status: Unknown, words: []string{"program at tc"}},
+		{name: "one at XDP does not", broken: func(w *world) {
+			programs(w.node1.Link("veth101"), netstate.HookXDP)
+			w.node1.Link("veth101").Master = 0
+		}, status: Wrong, cause: "pod-link-down", stops: true},
+		{name: "a program at tc, and the device is down", broken: func(w *world) {
+			programs(w.node1.Link("veth101"), netstate.HookIngress)
+			w.node1.Link("veth101").Master, w.node1.Link("veth101").Up = 0, false
+		}, status: Wrong, cause: "pod-link-down", stops: true},
+		{name: "a program at tc and a route, as Cilium has it with endpoint routes", broken: func(w *world) {
+			programs(w.node1.Link("veth101"), netstate.HookIngress)
+			w.node1.Link("veth101").Master = 0
+			w.node1.Routes = append(w.node1.Routes, netstate.Route{Table: 254, Dst: cidr("10.244.1.10/32"), Type: "unicast", Dev: "veth101"})
+		}, status: OK},
+		{name: "the route leads to cilium_host, and no program could be seen", broken: func(w *world) { cilium(w); w.node1.Link("veth101").Programs = nil }, status: Unknown, words: []string{"leads to cilium_host", "cannot be read from the routes"}},
+		{name: "the pods' network is a blackhole, as Calico has it, and the pod's route is gone", broken: func(w *world) {
+			w.node1.Link("veth101").Master = 0
+			w.node1.Routes[2].Type, w.node1.Routes[2].Dev = "blackhole", ""
+		}, status: Wrong, cause: "pod-link-down", stops: true},
+		{name: "netkit", broken: func(w *world) { w.client.Link("eth0").Kind = "netkit" }, status: Unknown, words: []string{"netkit"}},
+		{name: "netkit, down", broken: func(w *world) { l := w.client.Link("eth0"); l.Kind, l.Up = "netkit", false }, status: Wrong, cause: "pod-link-down", stops: true},
 		{name: "no veth is known", broken: func(w *world) { w.client.Link("eth0").PeerIndex = 99 }, status: Unknown},
 		{name: "the address is gone", broken: func(w *world) { w.client.Link("eth0").Addrs = nil }, status: Unknown, words: []string{"no device of shop/client"}},
 		{name: "elsewhere", broken: (*world).onlyHere, status: Unknown, words: []string{"node2 is not on this kernel"}},
@@ -47,6 +80,11 @@ func TestPodAddress(t *testing.T) {
 
 func TestPodRoute(t *testing.T) {
 	via := func(gw string) func(*world) { return func(w *world) { w.client.Routes[0].Gateway = ip(gw) } }
+	neigh := func(state, mac string) func(*world) {
+		return func(w *world) {
+			w.client.Neighs = []netstate.Neigh{{Dev: "eth0", IP: w.client.Routes[0].Gateway, State: state, MAC: mac}}
+		}
+	}
 	try(t, "pod-route", []want{
 		{name: "through the gateway", status: OK, words: []string{"goes through 10.244.1.1 on eth0"}},
 		{name: "a neighbour", broken: (*world).toNear, status: OK, words: []string{"without a gateway"}},
@@ -57,6 +95,15 @@ func TestPodRoute(t *testing.T) {
 			w.client.Neighs = []netstate.Neigh{{Dev: "eth0", IP: ip("10.244.1.1"), State: "FAILED"}}
 		}, status: Wrong, cause: "pod-gateway-no-arp", stops: true, words: []string{"FAILED"}},
 		{name: "Calico's gateway", broken: via("169.254.1.1"), status: OK},
+		{name: "a gateway on the bridge that is no address of the node, and it answers", broken: both(via("10.244.1.254"), neigh("REACHABLE", "06:00:00:00:00:fe")), status: OK, words: []string{"goes through 10.244.1.254"}},
+		{name: "the same, and it answered some time ago", broken: both(via("10.244.1.254"), neigh("STALE", "06:00:00:00:00:fe")), status: OK},
+		{name: "the same, and the CNI plugin wrote the entry", broken: both(via("10.244.1.254"), neigh("PERMANENT", "06:00:00:00:00:fe")), status: OK},
+		{name: "the same, and the entry is an empty one", broken: both(via("10.244.1.254"), neigh("", "")), status: Wrong, cause: "pod-gateway-no-arp", stops: true},
+		{name: "the same, and it no longer answers", broken: both(via("10.244.1.254"), neigh("FAILED", "")), status: Wrong, cause: "pod-gateway-no-arp", stops: true, words: []string{"FAILED"}},
+		{name: "the same, and the entries could not be read", broken: both(via("10.244.1.254"), func(w *world) { w.client.Unread = []string{"neighbours could not be read: x"} }), status: Unknown, words: []string{"could not be read: x"}},
+		{name: "a logical router's gateway, as OVN-Kubernetes has it", broken: both(via("10.244.1.254"), func(w *world) { w.node1.Link("cni0").Kind = "openvswitch" }), status: Unknown, words: []string{"the gateway 10.244.1.254 of shop/client (10.244.1.10) is no address of node1, and nothing tells whether it answers"}},
+		{name: "the fabric's gateway, as a macvlan pod has it", broken: both(via("10.244.1.254"), func(w *world) { l := w.client.Link("eth0"); l.Kind, l.PeerIndex = "macvlan", 0 }), status: Unknown, words: []string{"nothing tells"}},
+		{name: "the same, and it answers", broken: both(via("10.244.1.254"), neigh("REACHABLE", "06:00:00:00:00:fe"), func(w *world) { l := w.client.Link("eth0"); l.Kind, l.PeerIndex = "macvlan", 0 }), status: OK},
 		{name: "from a node", broken: func(w *world) { w.client = w.node1; w.in.Src = ip("192.168.50.1") }, status: OK},
 		{name: "a node without a route", broken: func(w *world) { w.client = w.node1; w.in.Src, w.node1.Routes = ip("192.168.50.1"), nil }, status: Wrong, cause: "route-missing", stops: true},
 		{name: "routes could not be read", broken: func(w *world) { w.client.Routes, w.client.Unread = nil, []string{"routes could not be read: x"} }, status: Unknown},

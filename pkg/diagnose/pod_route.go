@@ -3,8 +3,12 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
+
+	"github.com/nettrace-io/nettrace/pkg/netstate"
 )
 
 func init() {
@@ -41,19 +45,34 @@ func podRoute(in *Input) Result {
 	if !r.Gateway.IsValid() {
 		return Result{Status: OK, Summary: fmt.Sprintf("%s reaches %s over %s without a gateway", name, in.Dst, r.Dev)}
 	}
+	return in.throughGateway(n, &r)
+}
+
+// throughGateway: the gateway of the sender's route is there.
+func (in *Input) throughGateway(n *netstate.Namespace, r *netstate.Route) Result {
+	w, name := in.path(), in.who(in.Src, 0)
 	gone := Result{Status: Wrong, Cause: "pod-gateway-no-arp", Node: w.src.node, Stops: true, Summary: fmt.Sprintf("the gateway %s of %s does not answer", r.Gateway, name),
 		Fix: []string{fmt.Sprintf("in the sender's namespace: ip route; ip neigh; on %s: ip addr show to %s; with a gateway of 169.254.1.1: sysctl net.ipv4.conf.DEVICE.proxy_arp", w.src.node, r.Gateway)}}
 	if e, ok := n.Neigh(r.Dev, r.Gateway); ok && (e.State == "FAILED" || e.State == "INCOMPLETE") {
 		gone.Evidence = []string{fmt.Sprintf("state: the neighbour entry of %s for %s on %s is %s", n.Name, r.Gateway, r.Dev, e.State)}
 		return gone
 	}
-	if !n.Host && w.src.host != nil && r.Gateway != linkLocalGateway && !w.src.host.IsLocal(r.Gateway) {
-		if why := unread(w.src.host, "links"); why != "" {
-			return unknown(why)
-		}
-		gone.Summary = fmt.Sprintf("the gateway %s of %s is no address of %s", r.Gateway, name, w.src.node)
-		gone.Evidence = []string{fmt.Sprintf("state: no device of %s has %s", w.src.node, r.Gateway)}
-		return gone
+	if n.Host || w.src.host == nil || r.Gateway == linkLocalGateway || w.src.host.IsLocal(r.Gateway) || answered(n, r) {
+		return Result{Status: OK, Summary: fmt.Sprintf("%s goes through %s on %s", name, r.Gateway, r.Dev)}
 	}
-	return Result{Status: OK, Summary: fmt.Sprintf("%s goes through %s on %s", name, r.Gateway, r.Dev)}
+	if why := cmp.Or(unread(w.src.host, "links"), unread(n, "neighbours")); why != "" {
+		return unknown(why)
+	}
+	nobodys := fmt.Sprintf("the gateway %s of %s is no address of %s", r.Gateway, name, w.src.node)
+	if in.bridgeOf(&w.src) == "" { // a logical router's, or one in the fabric: OVN-Kubernetes, kube-ovn, Azure CNI, macvlan, ipvlan
+		return unknown(nobodys + ", and nothing tells whether it answers")
+	}
+	gone.Summary, gone.Evidence = nobodys, []string{fmt.Sprintf("state: no device of %s has %s", w.src.node, r.Gateway)}
+	return gone
+}
+
+// answered reports whether the gateway of a route has a MAC address: somebody gave it, now or some time ago.
+func answered(n *netstate.Namespace, r *netstate.Route) bool {
+	e, ok := n.Neigh(r.Dev, r.Gateway)
+	return ok && e.MAC != "" && slices.Contains([]string{"REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT", "NOARP"}, e.State)
 }

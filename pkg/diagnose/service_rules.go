@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nettrace-io/nettrace/pkg/netstate"
 	"github.com/nettrace-io/nettrace/pkg/netstate/ruleset"
 )
 
@@ -55,12 +56,37 @@ func (in *Input) met() bool {
 
 func (in *Input) notProgrammed(at netip.AddrPort) Result {
 	w := in.path()
+	if why := translatesOtherwise(w.entry); why != "" {
+		return unknown(why)
+	}
 	if !slices.Contains(w.svc.ClusterIPs, in.Dst) {
 		return Result{Status: Wrong, Cause: "nodeport-closed", Node: w.entry.Node, Stops: true, Summary: fmt.Sprintf("%s does not translate %s, a port of Service %s", w.entry.Node, at, w.service()),
 			Evidence: []string{"rules: none of " + w.entry.Node + " translates it"}, Fix: proxyFix(w)}
 	}
 	return Result{Status: Wrong, Cause: "service-not-programmed", Node: w.entry.Node, Stops: true, Summary: fmt.Sprintf("packets to Service %s are not translated on %s: kube-proxy has no rule for it there", w.service(), w.entry.Node),
 		Evidence: []string{fmt.Sprintf("rules: none of %s translates %s", w.entry.Node, at)}, Fix: proxyFix(w)}
+}
+
+// translatesOtherwise says that a node without anything of kube-proxy has eBPF programs, which may translate in its place; "" when it does not look so.
+func translatesOtherwise(n *netstate.Namespace) string {
+	if hasKubeProxy(n) || !slices.ContainsFunc(n.Links, func(l netstate.Link) bool {
+		return slices.ContainsFunc(l.Programs, func(p netstate.Program) bool { return p.ID != 0 }) // other filters of tc have none
+	}) {
+		return ""
+	}
+	return fmt.Sprintf("no rule of kube-proxy is on %s; an eBPF service implementation (Cilium, Calico) may translate, which rules do not show", n.Node)
+}
+
+// hasKubeProxy reports whether anything in a namespace is kube-proxy's, of whichever of its three modes.
+func hasKubeProxy(n *netstate.Namespace) bool {
+	if n.IPVS != nil && len(n.IPVS.Servers) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(n.Rulesets, func(r ruleset.Ruleset) bool {
+		return slices.ContainsFunc(r.Tables, func(t ruleset.Table) bool {
+			return slices.ContainsFunc(t.Chains, func(c ruleset.Chain) bool { return c.Name == "KUBE-SERVICES" })
+		}) || r.NFT != nil && slices.ContainsFunc(r.NFT.Tables, func(t ruleset.NFTTable) bool { return t.Name == "kube-proxy" })
+	})
 }
 
 func proxyFix(w *way) []string {

@@ -105,6 +105,19 @@ func TestServiceRules(t *testing.T) {
 	try(t, "service-rules", []want{
 		{name: "equal", broken: asService(nil), status: OK, words: []string{"2 endpoints of the EndpointSlices"}},
 		{name: "none", broken: asService(func(w *world) { w.rules1 = "" }), status: Wrong, cause: "service-not-programmed", stops: true, node: "node1", words: []string{"10.96.0.80:80", "kube-proxy"}},
+		{name: "none, and eBPF programs are there, as Cilium's", broken: both(asService(nil), cilium), status: Unknown, words: []string{"no rule of kube-proxy is on node1; an eBPF service implementation (Cilium, Calico) may translate"}},
+		{name: "none, and a program is at XDP", broken: both(asService(nil), bare, atUplink(netstate.HookXDP)), status: Unknown, words: []string{"which rules do not show"}},
+		{name: "none, and a filter of tc that is no program", broken: both(asService(nil), bare, func(w *world) {
+			w.node1.Link("eth0").Programs = []netstate.Program{{Hook: netstate.HookIngress, Name: "u32"}}
+		}), status: Wrong, cause: "service-not-programmed", stops: true},
+		{name: "none, and programs are in a pod only", broken: both(asService(nil), bare, func(w *world) { programs(w.client.Link("eth0"), netstate.HookIngress) }), status: Wrong, cause: "service-not-programmed", stops: true},
+		{name: "none, programs, and kube-proxy's chain for other Services", broken: both(asService(nil), bare, atUplink(netstate.HookIngress), func(w *world) {
+			w.rules1 = "*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\nCOMMIT\n"
+		}), status: Wrong, cause: "service-not-programmed", stops: true},
+		{name: "none, programs, and kube-proxy's virtual server for another Service", broken: both(asService(nil), bare, atUplink(netstate.HookIngress), func(w *world) {
+			w.node1.IPVS = &ruleset.IPVS{Servers: []ruleset.VirtualServer{{Proto: "tcp", Addr: ip("10.96.0.81"), Port: 80}}}
+		}), status: Wrong, cause: "service-not-programmed", stops: true},
+		{name: "a NodePort without a rule, and eBPF programs", broken: both(cilium, func(w *world) { w.in.Dst, w.in.Dport = ip("192.168.50.1"), 30080 }), status: Unknown, words: []string{"may translate"}},
 		{name: "a stale endpoint", broken: asService(func(w *world) { w.rules1 = strings.ReplaceAll(w.rules1, "10.244.2.20", "10.244.2.99") }), status: Wrong, cause: "stale-endpoint", words: []string{"10.244.2.99:8080", "1 of them in no EndpointSlice"}},
 		{name: "only stale ones", broken: asService(func(w *world) {
 			w.rules1 = strings.ReplaceAll(strings.ReplaceAll(w.rules1, "10.244.2.20", "10.244.2.99"), "10.244.1.20", "10.244.1.99")
@@ -187,12 +200,38 @@ func TestEndpointAlive(t *testing.T) {
 
 func TestTargetPort(t *testing.T) {
 	deaf := func(w *world) { w.far.Sockets = w.far.Sockets[1:] }
+	at := func(addr string) func(*world) {
+		return func(w *world) { w.far.Sockets[0].Local = netip.MustParseAddrPort(addr) }
+	}
+	onNode := func(w *world) {
+		w.objs.Pods[2].HostNetwork, w.objs.Pods[2].IPs = true, []netip.Addr{ip("192.168.50.2")}
+		w.objs.Slices[0].Endpoints = w.objs.Slices[0].Endpoints[1:]
+		w.objs.Slices[0].Endpoints[0].Addrs = []netip.Addr{ip("192.168.50.2")}
+	}
 	try(t, "target-port", []want{
 		{name: "listens", broken: asService(nil), status: OK},
-		{name: "nobody listens", broken: asService(func(w *world) { onlyFar(w); deaf(w) }), status: Wrong, cause: "wrong-target-port", stops: true, node: "node2", words: []string{"(none)", "targetPort"}},
-		{name: "in one of two", broken: asService(deaf), status: Wrong, cause: "wrong-target-port"},
+		{name: "another port", broken: asService(both(onlyFar, at("0.0.0.0:8081"))), status: Wrong, cause: "wrong-target-port", stops: true, node: "node2", words: []string{"8081", "targetPort"}},
+		{name: "another port, of the pod's own address", broken: asService(both(onlyFar, at("10.244.2.20:8081"))), status: Wrong, cause: "wrong-target-port", stops: true},
+		{name: "another port, in one of two", broken: asService(at("0.0.0.0:8081")), status: Wrong, cause: "wrong-target-port"},
+		{name: "nobody listens", broken: asService(both(onlyFar, deaf)), status: Wrong, cause: "not-listening", layer: Application, stops: true, node: "node2", words: []string{"(none)", "the application is not up", "kubectl logs", "targetPort"}},
+		{name: "nobody listens, in one of two", broken: asService(deaf), status: Wrong, cause: "not-listening", layer: Application},
+		{name: "another port of localhost only", broken: asService(both(onlyFar, at("127.0.0.1:8081"))), status: Wrong, cause: "not-listening", layer: Application, stops: true, words: []string{"127.0.0.1:8081"}},
+		{name: "the port, of localhost only, is the listener's", broken: asService(both(onlyFar, at("127.0.0.1:8080"))), status: OK},
+		{name: "on a node, where others listen", broken: asService(func(w *world) {
+			onNode(w)
+			w.node2.Sockets = []netstate.Socket{{Proto: "tcp", Local: netip.MustParseAddrPort("0.0.0.0:22"), Process: "sshd"}}
+		}), status: Wrong, cause: "not-listening", layer: Application, stops: true, node: "node2", words: []string{"192.168.50.2:8080, where nothing listens", "node2 listens on tcp ports [22 (sshd)]", "; or the Service's targetPort is wrong"}},
+		{name: "on a node, where nobody listens", broken: asService(onNode), status: Wrong, cause: "not-listening", layer: Application, stops: true, words: []string{"; or the Service's targetPort is wrong"}},
+		{name: "on a node, where it listens", broken: asService(func(w *world) {
+			onNode(w)
+			w.node2.Sockets = []netstate.Socket{{Proto: "tcp", Local: netip.MustParseAddrPort("0.0.0.0:8080")}}
+		}), status: OK},
 		{name: "a DNS server", broken: func(w *world) {
 			w.in.Proto, w.in.Dst, w.in.Dport, w.far.Sockets = "udp", ip("10.96.0.10"), 53, nil
+		}, status: Wrong, cause: "dns-not-listening", stops: true, layer: DNS},
+		{name: "a DNS server that listens on another port", broken: func(w *world) {
+			w.in.Proto, w.in.Dst, w.in.Dport = "udp", ip("10.96.0.10"), 53
+			w.far.Sockets[1].Local = netip.MustParseAddrPort("0.0.0.0:5353")
 		}, status: Wrong, cause: "dns-not-listening", stops: true, layer: DNS},
 		{name: "elsewhere", broken: func(w *world) { w.toService(); w.onlyHere() }, status: Unknown},
 		{name: "sockets could not be read", broken: asService(func(w *world) { w.far.Sockets, w.far.Unread = nil, []string{"sockets could not be read: x"} }), status: Unknown},
@@ -235,6 +274,7 @@ func TestNodePort(t *testing.T) {
 			w.node1.Sockets = []netstate.Socket{{Proto: "tcp", Local: netip.MustParseAddrPort("0.0.0.0:30090")}}
 		}), status: OK},
 		{name: "closed", broken: to(30090, nil), status: Wrong, cause: "nodeport-closed", stops: true, node: "node1", words: []string{"30090"}},
+		{name: "closed, as far as rules show, and eBPF programs are there", broken: to(30090, cilium), status: Unknown, words: []string{"may translate"}},
 		{name: "filtered", broken: to(30090, func(w *world) {
 			w.rules1 = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 30090 -j DROP\nCOMMIT\n"
 		}), status: Wrong, cause: "nodeport-filtered", stops: true},

@@ -285,10 +285,10 @@ func TestTargetPortWhole(t *testing.T) {
 			w.near.Sockets, w.near.Unread = nil, []string{"sockets could not be read: EPERM"}
 			w.far.Sockets = nil
 		}), want: Result{
-			Status: Wrong, Cause: "wrong-target-port", Node: "node2",
-			Summary:  "Service shop/web sends to shop/far (10.244.2.20:8080), where nothing listens",
+			Status: Wrong, Layer: Application, Cause: "not-listening", Node: "node2",
+			Summary:  "nothing in shop/far (10.244.2.20) listens on tcp where others reach it: the application is not up",
 			Evidence: []string{"state: the pod listens on tcp ports (none)"},
-			Fix:      []string{"compare the Service's targetPort with the ports that the application listens on"},
+			Fix:      []string{"is the application up? kubectl logs of the pod; if it is, compare the Service's targetPort with the ports that the application listens on"},
 		}},
 		{name: "an endpoint outside of the cluster: it cannot be looked at", broken: asService(func(w *world) {
 			w.objs.Slices[0].Endpoints = []k8smeta.Endpoint{{Addrs: []netip.Addr{ip("198.51.100.7")}, Ready: true}}
@@ -300,10 +300,10 @@ func TestTargetPortWhole(t *testing.T) {
 			onlyFar(w)
 			w.far.Sockets[0].Proto = "udp"
 		}), want: Result{
-			Status: Wrong, Cause: "wrong-target-port", Node: "node2", Stops: true,
-			Summary:  "Service shop/web sends to shop/far (10.244.2.20:8080), where nothing listens",
+			Status: Wrong, Layer: Application, Cause: "not-listening", Node: "node2", Stops: true,
+			Summary:  "nothing in shop/far (10.244.2.20) listens on tcp where others reach it: the application is not up",
 			Evidence: []string{"state: the pod listens on tcp ports (none)"},
-			Fix:      []string{"compare the Service's targetPort with the ports that the application listens on"},
+			Fix:      []string{"is the application up? kubectl logs of the pod; if it is, compare the Service's targetPort with the ports that the application listens on"},
 		}},
 		{name: "no Kubernetes: not known", broken: asService((*world).unnamed), want: Result{
 			Status:  Unknown,

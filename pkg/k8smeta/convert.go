@@ -85,10 +85,14 @@ func keepLabels(m map[string]string) map[string]string {
 	return m
 }
 
+// configHash is kubelet's ConfigHashAnnotationKey: on a static pod, the UID in its control groups' names.
+const configHash = "kubernetes.io/config.hash"
+
+// slimPod is what a trace needs of a pod. What it reads, lean keeps.
 func slimPod(p *corev1.Pod) Pod {
 	out := Pod{Namespace: p.Namespace, Name: p.Name, UID: word(string(p.UID)), Node: word(p.Spec.NodeName), HostNetwork: p.Spec.HostNetwork, Phase: word(string(p.Status.Phase)), Labels: keepLabels(p.Labels)}
 	if p.Annotations[corev1.MirrorPodAnnotationKey] != "" {
-		out.StaticUID = word(p.Annotations["kubernetes.io/config.hash"]) // kubelet's ConfigHashAnnotationKey
+		out.StaticUID = word(p.Annotations[configHash])
 	}
 	for _, ip := range bounded(p.Status.PodIPs) {
 		out.IPs = address(out.IPs, ip.IP)
@@ -111,6 +115,39 @@ func slimPod(p *corev1.Pod) Pod {
 	}
 	for i := range bounded(p.Spec.Containers) {
 		out.Ports = ports(out.Ports, p.Spec.Containers[i].Ports)
+	}
+	return out
+}
+
+// lean is a pod with what slimPod reads, and the resource version, which is the reflectors'. Nothing of it is a part of a larger list, which would
+// stay as long as it does; all ports are one container's.
+func lean(p *corev1.Pod) corev1.Pod {
+	out := corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion, Labels: p.Labels},
+		Spec:       corev1.PodSpec{NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork},
+		Status:     corev1.PodStatus{Phase: p.Status.Phase, PodIP: p.Status.PodIP, PodIPs: p.Status.PodIPs},
+	}
+	if mirror := p.Annotations[corev1.MirrorPodAnnotationKey]; mirror != "" {
+		out.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: mirror, configHash: p.Annotations[configHash]}
+	}
+	for _, c := range bounded(p.Status.Conditions) {
+		if c.Type == corev1.PodReady {
+			out.Status.Conditions = append(out.Status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status})
+		}
+	}
+	for _, r := range bounded(p.OwnerReferences) {
+		if r.Controller != nil && *r.Controller {
+			out.OwnerReferences = append(out.OwnerReferences, metav1.OwnerReference{Kind: r.Kind, Name: r.Name, Controller: r.Controller})
+		}
+	}
+	var all []corev1.ContainerPort
+	for _, containers := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range bounded(containers) {
+			all = append(all, bounded(containers[i].Ports)...)
+		}
+	}
+	if len(all) > 0 {
+		out.Spec.Containers = []corev1.Container{{Ports: all}}
 	}
 	return out
 }

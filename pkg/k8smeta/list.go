@@ -82,7 +82,7 @@ func (n *Node) object() *corev1.Node {
 func (p *Pod) object() *corev1.Pod {
 	out := &corev1.Pod{TypeMeta: typed("Pod", "v1"), ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, UID: types.UID(p.UID), Labels: p.Labels}}
 	if p.StaticUID != "" {
-		out.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: p.StaticUID, "kubernetes.io/config.hash": p.StaticUID}
+		out.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: p.StaticUID, configHash: p.StaticUID}
 	}
 	if p.OwnerKind != "" {
 		yes := true

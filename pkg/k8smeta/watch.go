@@ -259,26 +259,19 @@ func (s *store[S, O]) Transformer() cache.TransformFunc {
 	}
 }
 
-// lighten takes from an object most of what nobody looks at, so that the lists of a large cluster fit until they are made slim.
+// lighten takes from an object what nobody looks at, so that the lists of a large cluster fit until they are made slim: a reflector collects all of
+// them first.
 func lighten(obj any) {
-	m, ok := obj.(metav1.Object)
-	if !ok {
+	if p, ok := obj.(*corev1.Pod); ok {
+		*p = lean(p)
 		return
 	}
-	m.SetManagedFields(nil)
-	p, ok := obj.(*corev1.Pod)
-	if !ok {
+	if n, ok := obj.(*corev1.Node); ok { // up to 50 images, 10 KB
+		n.Status.Images = nil
+	}
+	if m, ok := obj.(metav1.Object); ok {
+		m.SetManagedFields(nil)
 		m.SetAnnotations(nil)
-		return
-	}
-	if p.Annotations[corev1.MirrorPodAnnotationKey] == "" { // a static pod's say which control groups are its own
-		p.Annotations = nil
-	}
-	p.Spec.Volumes, p.Status.ContainerStatuses, p.Status.InitContainerStatuses = nil, nil, nil
-	for _, all := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
-		for i := range all {
-			all[i] = corev1.Container{Ports: all[i].Ports}
-		}
 	}
 }
 

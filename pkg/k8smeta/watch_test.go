@@ -5,12 +5,14 @@ package k8smeta
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -276,5 +278,60 @@ func TestHostileObjectsOfAWatch(t *testing.T) {
 	until(t, w, c, "the good one behind it", func(x *Index) bool { return x.Addr(addr("10.244.1.91")).Pod != nil })
 	if w.Index().Addr(addr("10.244.1.90")).Pod != nil {
 		t.Error("the evil one is known")
+	}
+}
+
+// wholePod has everything that a pod of a cluster has, as far as it is large.
+func wholePod() *corev1.Pod {
+	yes, no, long := true, false, strings.Repeat("x", 200)
+	container := func(ports ...corev1.ContainerPort) corev1.Container {
+		return corev1.Container{Name: long, Image: long, Command: []string{long}, Args: []string{long}, Env: []corev1.EnvVar{{Name: long, Value: long}}, Ports: ports,
+			VolumeMounts: []corev1.VolumeMount{{Name: long, MountPath: long}}, Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}},
+			LivenessProbe: &corev1.Probe{}, SecurityContext: &corev1.SecurityContext{RunAsNonRoot: &yes}, TerminationMessagePath: long}
+	}
+	status := corev1.ContainerStatus{Name: long, Image: long, ImageID: long, ContainerID: long}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-1", GenerateName: long, UID: "uid-1", ResourceVersion: "77", Labels: map[string]string{"app": "web"}, Finalizers: []string{long},
+			Annotations:     map[string]string{corev1.MirrorPodAnnotationKey: "m", configHash: "0123abcd", "kubectl.kubernetes.io/last-applied-configuration": long},
+			OwnerReferences: []metav1.OwnerReference{{Kind: "Other", Name: long, Controller: &no}, {APIVersion: long, Kind: "ReplicaSet", Name: "web", UID: types.UID(long), Controller: &yes}},
+			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: long, FieldsV1: &metav1.FieldsV1{Raw: []byte(long)}}}},
+		Spec: corev1.PodSpec{NodeName: "node1", HostNetwork: true, Hostname: long, Volumes: []corev1.Volume{{Name: long}}, Tolerations: []corev1.Toleration{{Key: long}, {Key: long}},
+			InitContainers:            []corev1.Container{container(corev1.ContainerPort{Name: "sidecar", ContainerPort: 15001, Protocol: corev1.ProtocolTCP}), container()},
+			Containers:                []corev1.Container{container(corev1.ContainerPort{Name: "http", ContainerPort: 8080, HostIP: "10.0.0.1"}, corev1.ContainerPort{Name: "dns", ContainerPort: 5353, Protocol: corev1.ProtocolUDP}), container()},
+			Affinity:                  &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{{Weight: 1}}}},
+			TopologySpreadConstraints: []corev1.TopologySpreadConstraint{{TopologyKey: long}}, ServiceAccountName: long, SchedulerName: long, NodeSelector: map[string]string{long: long}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.244.1.10", PodIPs: []corev1.PodIP{{IP: "10.244.1.10"}, {IP: "fd00::10"}}, Message: long, HostIP: long,
+			Conditions:            []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, Message: long}, {Type: corev1.PodReady, Status: corev1.ConditionTrue, Message: long}},
+			InitContainerStatuses: []corev1.ContainerStatus{status}, ContainerStatuses: []corev1.ContainerStatus{status, status}},
+	}
+}
+
+// What a reflector collects is as small as it can be, and what is read of it is the same.
+func TestListedPodsAreLight(t *testing.T) {
+	p := wholePod()
+	want := slimPod(p)
+	if want.StaticUID == "" || !want.Ready || want.OwnerName == "" || len(want.Ports) != 3 || len(want.IPs) != 2 {
+		t.Fatalf("%+v", want)
+	}
+	lighten(p)
+	if got := slimPod(p); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if p.ResourceVersion != "77" {
+		t.Errorf("the reflector's resource version is %q", p.ResourceVersion)
+	}
+	if text := p.String(); strings.Contains(text, "xxx") || len(p.Spec.Containers) != 1 || len(p.Status.Conditions) != 1 || len(p.OwnerReferences) != 1 || p.Spec.Tolerations != nil || p.Spec.Affinity != nil {
+		t.Errorf("it still has %s", text)
+	}
+	single := &corev1.Pod{Status: corev1.PodStatus{PodIP: "10.244.1.11"}}
+	lighten(single)
+	if got := slimPod(single); len(got.IPs) != 1 || single.Spec.Containers != nil {
+		t.Errorf("%+v, %v", got, single.Spec.Containers)
+	}
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node1", Annotations: map[string]string{"a": "b"}}, Status: corev1.NodeStatus{Images: []corev1.ContainerImage{{Names: []string{"x"}}},
+		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "192.168.50.1"}}}}
+	lighten(n)
+	if n.Status.Images != nil || n.Annotations != nil || len(slimNode(n).Addrs) != 1 {
+		t.Errorf("%+v", n)
 	}
 }

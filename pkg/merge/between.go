@@ -21,6 +21,14 @@ const (
 // lostBetween: packets left one node and never came to the other. Requests are looked at first: an answer that is lost was asked for by one
 // that arrived.
 func lostBetween(e *evidence) *verdict.Verdict {
+	if all := e.losses(); len(all) > 0 {
+		return all[0].verdict()
+	}
+	return nil
+}
+
+// losses are those of the requests, then those of the answers.
+func (e *evidence) losses() []*loss {
 	all := losses(e.chains, e.seen, e.all, e.clocks, e.live)
 	slices.SortStableFunc(all, func(a, b *loss) int {
 		rank := func(l *loss) int {
@@ -31,15 +39,10 @@ func lostBetween(e *evidence) *verdict.Verdict {
 		}
 		return rank(a) - rank(b)
 	})
-	for _, l := range all {
-		if v := l.verdict(); v != nil {
-			return v
-		}
-	}
-	return nil
+	return all
 }
 
-// verdict is what a loss says; nil when it is too little to say anything: packets of the same size arrive, and few are missing.
+// verdict is what a loss says.
 func (l *loss) verdict() *verdict.Verdict {
 	p := l.gone[0] // whether it is one of the sure depends on how the streams were read, and what is told of it must not
 	h := *p.last()
@@ -52,6 +55,8 @@ func (l *loss) verdict() *verdict.Verdict {
 		l.wrongHost(v, p)
 	case len(l.arrived) == 0:
 		l.nothing(v, p)
+	case l.connections:
+		l.silent(v, p)
 	case l.bySize():
 		l.tooLarge(v, p)
 	default:
@@ -141,7 +146,7 @@ func (l *loss) ownCause(otherwise string) string {
 }
 
 // bySize reports whether what is lost is larger than all that arrived.
-func (l *loss) bySize() bool { return smallest(l.gone) > largest(l.arrived) }
+func (l *loss) bySize() bool { return !l.connections && smallest(l.gone) > largest(l.arrived) }
 
 func smallest(all []*part) uint32 {
 	n := all[0].print(true).len
@@ -180,6 +185,32 @@ func (l *loss) some(v *verdict.Verdict, p *part) {
 	v.Summary = fmt.Sprintf("%d of %d packets are lost between %s and %s", len(l.gone), len(l.gone)+len(l.arrived), from, to)
 	v.Evidence = append(v.Evidence, fmt.Sprintf("%s: received %d others from %s", to, len(l.arrived), from))
 	v.Fix = []string{fmt.Sprintf("ip -s link show %s on both nodes, and the counters of what is between them: errors, full queues, a link that carries too much", p.last().Dev)}
+}
+
+// silent: nothing of some connections arrives, others do.
+func (l *loss) silent(v *verdict.Verdict, p *part) {
+	from, to := l.from.node(), l.to.node()
+	t := p.j.TupleAt(len(p.j.Hops) - 1)
+	what := tupleText(t)
+	if n := l.tuples(); n > 1 {
+		what = fmt.Sprintf("%d connections, the first of them %s,", n, what)
+	}
+	v.Cause = causeWire
+	v.Summary = fmt.Sprintf("nothing of %s comes from %s to %s, although it was sent repeatedly and other packets arrive", what, from, to)
+	v.Evidence = append(v.Evidence, fmt.Sprintf("%s: received %d others from %s", to, len(l.arrived), from))
+	if p.last().Outer == nil {
+		v.Fix = append(v.Fix, fmt.Sprintf("allow %s from %s to %s in security groups, network ACLs and firewalls between the nodes", p.j.Packet.Proto, t.Src, endText(t.Dst, t.Dport)))
+	}
+	v.Fix = append(v.Fix, fmt.Sprintf("one connection takes one of several links or routers between the nodes (bonds, ECMP): look at the counters of each, and on both nodes at ip -s link show %s", p.last().Dev))
+}
+
+// tuples counts the connections of what is lost.
+func (l *loss) tuples() int {
+	all := map[journey.Tuple]bool{}
+	for _, p := range l.gone {
+		all[p.print(true).tuple] = true
+	}
+	return len(all)
 }
 
 // wrongHost: the packets went to an address that is not the node's which has their destination.

@@ -11,7 +11,8 @@
 // the sender. Where clocks cannot be compared, a hop says so (Approx).
 //
 // The verdict follows from the nodes' own: the node that saw the drop knows best; what left one node and never reached another, which was
-// watching all the time, was lost between them. Evidence of each node is kept behind its name.
+// watching all the time, was lost between them. Without a probe, what was answered does not excuse large packets or connections that are lost
+// again and again beside it. Evidence of each node is kept behind its name.
 //
 //	err := merge.Run(ctx, []merge.Source{{Name: "node1", R: log1}, {Name: "node2", R: log2}}, renderer, merge.Options{Live: true, Warn: warn})
 //

@@ -68,7 +68,8 @@ func adopt(s *stream) *verdict.Verdict {
 	return &v
 }
 
-// answered: the sender's probe got its answer; without a probe, requests and replies were followed to their ends and nothing was dropped.
+// answered: the sender's probe got its answer; without a probe, requests and replies were followed to their ends and nothing was dropped. Then
+// the flow is whatever was sent meanwhile, and some of it can be lost beside what was answered.
 func answered(e *evidence) *verdict.Verdict {
 	s := e.sender()
 	if s == nil || s.verdict == nil {
@@ -82,6 +83,11 @@ func answered(e *evidence) *verdict.Verdict {
 	case p == nil && requests > 0 && replies > 0 && !e.anyDrop():
 	default:
 		return nil
+	}
+	if p == nil {
+		if v := lostBeside(e); v != nil {
+			return v
+		}
 	}
 	v := adopt(s)
 	if v.Outcome != verdict.Delivered || v.Cause == "no-answer" {

@@ -18,6 +18,8 @@ type loss struct {
 	gone      []*part // in the order of the chains: by the reference's clock, then by id
 	// arrived are the packets of the same direction that came from one to the other.
 	arrived []*part
+	// connections says that the packets are all that was sent of theirs.
+	connections bool
 	// sure are those of gone that the receiver cannot have missed; why says what makes the others unsure.
 	sure []*part
 	why  string

@@ -106,7 +106,7 @@ func sendDNS(ctx context.Context, r *Request) (*Result, error) {
 		return nil, err
 	}
 	res := &Result{Result: a.outcome, DNS: d}
-	if res.Result == Timeout {
+	if res.Result == Timeout || res.Result == "" { // "": there was no time for a query
 		res.Result = NoAnswer
 	}
 	if n := len(d.Queries); n > 0 && res.Result != Connected {
@@ -212,6 +212,9 @@ func (a *asking) one(q *DNSQuery, t dnsmessage.Type) (truncated bool, err error)
 	sub.Proto, sub.Dst = q.Proto, server
 	if sub.Src.IsValid() && sub.Src.Is6() != server.Addr().Is6() {
 		sub.Src = netip.Addr{} // a resolver of the other family than the flow
+	}
+	if q.Proto == "tcp" && len(a.out.Queries) > 0 {
+		sub.Sport = 0 // of another connection a moment ago
 	}
 	conn, err := dial(ctx, &sub)
 	var se *setupError

@@ -133,6 +133,57 @@ func TestSearchExpansionIsCounted(t *testing.T) {
 	}
 }
 
+// Queries over TCP follow each other at once, and one port cannot be used for all of them: the first has the one that was asked for.
+func TestQueriesOverTCPFromAPort(t *testing.T) {
+	from := make(chan string, 10)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			from <- c.RemoteAddr().String()
+			b := make([]byte, 2048)
+			n, _ := c.Read(b)
+			var q dnsmessage.Message
+			if n > 2 && q.Unpack(b[2:n]) == nil {
+				a := answer(&q, 0, "192.0.2.1", "2001:db8::1")
+				_, _ = c.Write(append([]byte{byte(len(a) >> 8), byte(len(a))}, a...))
+			}
+			_, _ = io.Copy(io.Discard, c) // the client closes first
+			c.Close()
+		}
+	}()
+	server := l.Addr().(*net.TCPAddr).AddrPort()
+	port := freePort(t)
+	d := &DNSResult{Name: "example.com."}
+	a := &asking{ctx: t.Context(), r: &Request{NetNS: "/proc/self/ns/net", Proto: "tcp", Sport: port}, port: server.Port(), out: d,
+		conf: ResolvConf{Servers: []netip.Addr{server.Addr()}, Timeout: time.Second, Attempts: 1, TCP: true}}
+	if err := a.all([]expansion{{name: "example.com."}}, []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA}); err != nil {
+		t.Fatal(err)
+	}
+	first := netip.AddrPortFrom(server.Addr(), port).String()
+	if len(d.Queries) != 2 || len(d.Answers) != 2 {
+		t.Fatalf("%+v", d.Queries)
+	}
+	if a, b := <-from, <-from; a != first || b == first {
+		t.Errorf("from %s and %s, want only the first from %s", a, b, first)
+	}
+}
+
+// A probe that had no time for a query has a result of the contract all the same.
+func TestNoTimeForAQuery(t *testing.T) {
+	res, err := Send(context.Background(), Request{Proto: "udp", Dst: netip.MustParseAddrPort("127.0.0.1:53"), DNS: &DNSRequest{Name: "example.com"}, Timeout: -time.Second})
+	if err != nil || res.Result != NoAnswer || res.DNS.Cut == "" {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
 func TestTruncatedAnswersAreAskedForAgainOverTCP(t *testing.T) {
 	server := responder(t, func(q *dnsmessage.Message, proto string) []byte {
 		if proto == "udp" {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// newID is a query's id: forging an answer to a probe gains nothing, but a late answer must not be taken for another query's.
+// newID is the id of a query, or the number of an echo: forging an answer to a probe gains nothing, but a late one must not be taken for another's.
 func newID() uint16 { return uint16(rand.Uint32()) }
 
 func newQuery(name string, t dnsmessage.Type, id uint16) ([]byte, error) {

@@ -140,3 +140,58 @@ func icmp6Name(kind, code byte) string {
 	}
 	return fmt.Sprintf("%d/%d", kind, code)
 }
+
+// quoted is what an ICMP error returns of the packet that it is about.
+type quoted struct {
+	dst   netip.Addr
+	proto int
+	body  []byte // from behind the IP header; nil when that is not whole
+}
+
+// quote reads what stands behind the eight bytes of an ICMP error's own header.
+func quote(f *icmpFamily, b []byte) quoted {
+	if len(b) < 8 {
+		return quoted{}
+	}
+	b = b[8:]
+	if f.proto == unix.IPPROTO_ICMPV6 {
+		return quote6(b)
+	}
+	if len(b) < 20 {
+		return quoted{}
+	}
+	header := int(b[0]&0xf) * 4
+	if header < 20 || len(b) < header {
+		return quoted{}
+	}
+	return quoted{netip.AddrFrom4([4]byte(b[16:20])), int(b[9]), b[header:]}
+}
+
+// quote6 passes over a fragment header: an echo that is larger than the sender's device has one.
+func quote6(b []byte) quoted {
+	if len(b) < 40 {
+		return quoted{}
+	}
+	q := quoted{netip.AddrFrom16([16]byte(b[24:40])), int(b[6]), b[40:]}
+	if q.proto == unix.IPPROTO_FRAGMENT && len(q.body) >= 8 {
+		q.proto, q.body = int(q.body[0]), q.body[8:]
+	}
+	return q
+}
+
+// tooBig reads "fragmentation needed" (RFC 1191, section 4) or "packet too big" (RFC 4443, 3.2): the MTU that it tells, and what it returns of the
+// packet, which is nothing when the message is another one.
+func tooBig(f *icmpFamily, b []byte) (mtu int, about quoted) {
+	if len(b) < 8 {
+		return 0, quoted{}
+	}
+	told := binary.BigEndian.Uint32(b[4:])
+	switch {
+	case f.proto == unix.IPPROTO_ICMP && b[0] == 3 && b[1] == 4:
+		told &= 0xffff
+	case f.proto == unix.IPPROTO_ICMPV6 && b[0] == 2:
+	default:
+		return 0, quoted{}
+	}
+	return int(min(told, 65535)), quote(f, b)
+}

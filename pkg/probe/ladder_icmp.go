@@ -3,17 +3,13 @@
 package probe
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
 	"time"
 
-	"golang.org/x/net/icmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/nettrace-io/nettrace/internal/netns"
@@ -36,9 +32,9 @@ func climbICMP(ctx context.Context, r *Request) (*Result, error) {
 	if m == nil {
 		return early, err
 	}
-	e := &echoer{r: r, f: &icmp4, header: 28, wait: firstWait}
+	e := &echoer{echo: newEcho(r), r: r, header: 28, wait: firstWait}
 	if r.Dst.Addr().Is6() {
-		e.f, e.header = &icmp6, 48
+		e.header = 48
 	}
 	if err := e.open(); err != nil {
 		return nil, err
@@ -53,11 +49,10 @@ func climbICMP(ctx context.Context, r *Request) (*Result, error) {
 
 // echoer sends echo requests of given sizes.
 type echoer struct {
+	echo   // the last one
 	r      *Request
-	f      *icmpFamily
 	conn   net.PacketConn
 	header int // bytes of IP and ICMP
-	seq    int
 	wait   time.Duration
 }
 
@@ -109,9 +104,7 @@ func (e *echoer) try(ctx context.Context, size int) (int, bool, *ICMP, error) {
 
 func (e *echoer) once(ctx context.Context, size int) (bool, *ICMP, error) {
 	e.seq++
-	id := os.Getpid() & 0xffff
-	msg := icmp.Message{Type: e.f.echo, Body: &icmp.Echo{ID: id, Seq: e.seq, Data: bytes.Repeat([]byte("x"), max(size-e.header, 0))}}
-	b, err := msg.Marshal(nil)
+	b, err := e.message(max(size-e.header, 0))
 	if err != nil {
 		return false, nil, err
 	}
@@ -128,32 +121,24 @@ func (e *echoer) once(ctx context.Context, size int) (bool, *ICMP, error) {
 		}
 		return false, nil, nil // the outcome of the smallest one tells
 	}
-	return e.await(id)
+	return e.answer()
 }
 
-func (e *echoer) await(id int) (bool, *ICMP, error) {
+// answer waits for the reply, or for the word of somebody who did not take the packet.
+func (e *echoer) answer() (bool, *ICMP, error) {
 	buf := make([]byte, 65535)
 	for {
 		n, from, err := e.conn.ReadFrom(buf)
 		if err != nil {
 			return false, nil, nil
 		}
-		if echoReply(e.f, buf[:n], id, e.seq) {
+		if e.is(e.f.reply, buf[:n]) {
 			return true, nil, nil
 		}
-		if mtu, echo := tooBig(e.f, buf[:n]); len(echo) >= 8 && int(binary.BigEndian.Uint16(echo[4:])) == id && int(binary.BigEndian.Uint16(echo[6:])) == e.seq&0xffff {
+		if mtu, about := tooBig(e.f, buf[:n]); e.in(about) {
 			return false, &ICMP{Type: fragNeeded, MTU: mtu, From: addressOf(from)}, nil
 		}
 	}
-}
-
-func echoReply(f *icmpFamily, b []byte, id, seq int) bool {
-	m, err := icmp.ParseMessage(f.proto, b)
-	if err != nil || m.Type != f.reply {
-		return false
-	}
-	e, ok := m.Body.(*icmp.Echo)
-	return ok && e.ID == id && e.Seq == seq
 }
 
 func addressOf(a net.Addr) string {
@@ -163,25 +148,4 @@ func addressOf(a net.Addr) string {
 		}
 	}
 	return ""
-}
-
-// tooBig reads "fragmentation needed" (RFC 1191, section 4) or "packet too big" (RFC 4443, 3.2): the MTU that it tells and what it returns of
-// the packet, from behind its IP header. What it is about is nil when the message is another one.
-func tooBig(f *icmpFamily, b []byte) (mtu int, about []byte) {
-	if len(b) < 9 {
-		return 0, nil
-	}
-	inner, header, told := b[8:], 40, binary.BigEndian.Uint32(b[4:])
-	switch {
-	case f.proto == 1 && b[0] == 3 && b[1] == 4:
-		told &= 0xffff
-		header = int(inner[0]&0xf) * 4
-	case f.proto == 58 && b[0] == 2:
-	default:
-		return 0, nil
-	}
-	if header < 20 || len(inner) < header {
-		return 0, nil
-	}
-	return int(min(told, 65535)), inner[header:]
 }

@@ -203,7 +203,7 @@ func (s *segment) hear(conn net.Conn) *ICMP {
 			return nil
 		}
 		mtu, about := tooBig(family(&s.r), buf[:n])
-		if len(about) >= 4 && int(binary.BigEndian.Uint16(about)) == port && binary.BigEndian.Uint16(about[2:]) == s.r.Dst.Port() {
+		if b := about.body; about.proto == unix.IPPROTO_TCP && len(b) >= 4 && int(binary.BigEndian.Uint16(b)) == port && binary.BigEndian.Uint16(b[2:]) == s.r.Dst.Port() {
 			return &ICMP{Type: fragNeeded, MTU: mtu, From: addressOf(from)}
 		}
 	}

@@ -139,7 +139,7 @@ func FuzzTooBig(f *testing.F) {
 	f.Add([]byte{2, 0, 0, 0, 0, 0, 5, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, fam := range []*icmpFamily{&icmp4, &icmp6} {
-			if mtu, about := tooBig(fam, b); about != nil && (mtu < 0 || mtu > 65535 || len(about) > len(b)) {
+			if mtu, about := tooBig(fam, b); mtu < 0 || mtu > 65535 || len(about.body) > len(b) {
 				t.Errorf("mtu %d of %x", mtu, b)
 			}
 		}

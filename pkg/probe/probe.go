@@ -103,11 +103,14 @@ func words(err error) string {
 // dial opens a socket inside the namespace. The address family must be right; the kernel chooses what is not given.
 func dial(ctx context.Context, r *Request) (conn net.Conn, err error) {
 	d := net.Dialer{Control: r.control}
-	if r.Proto == "udp" { // without it an unconnected host's errors are not told (net/ipv4/udp.c, udp_err)
+	switch {
+	case r.Proto == "udp": // without it an unconnected host's errors are not told (net/ipv4/udp.c, udp_err)
 		d.Control = func(_, _ string, c syscall.RawConn) error {
 			wantErrors(c, r.Dst.Addr().Is6())
 			return nil
 		}
+	case r.control == nil && r.Sport != 0:
+		d.Control = reusePort
 	}
 	switch {
 	case r.Proto == "tcp" && (r.Src.IsValid() || r.Sport != 0):
@@ -123,7 +126,32 @@ func dial(ctx context.Context, r *Request) (conn net.Conn, err error) {
 	if inside != nil {
 		return nil, &setupError{inside}
 	}
+	if r.taken(err) {
+		return nil, &setupError{r.portInUse()}
+	}
 	return conn, err
+}
+
+// reusePort lets a TCP socket have a port on which an earlier probe's connection is in TIME-WAIT (socket(7), SO_REUSEADDR). To the same destination
+// connect() then allows it when the two have sent timestamps to each other (tcp_twsk_unique in net/ipv4/tcp_ipv4.c), and refuses it otherwise.
+func reusePort(_, _ string, c syscall.RawConn) (err error) {
+	cerr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+	return errors.Join(err, cerr)
+}
+
+// taken reports whether an error of the dialer means that the port that was asked for cannot be had. That bind() returns EADDRNOTAVAIL is about the
+// address.
+func (r *Request) taken(err error) bool {
+	var call *os.SyscallError
+	return r.Sport != 0 && errors.As(err, &call) && (errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL) && call.Syscall == "connect")
+}
+
+func (r *Request) portInUse() error {
+	why := ""
+	if r.Proto == "tcp" {
+		why = ", or a connection with it ended less than a minute ago (TIME-WAIT)"
+	}
+	return fmt.Errorf("port %d of the sender is in use%s: choose another --sport, or leave it out", r.Sport, why)
 }
 
 // setupError means that the probe never left this process.

@@ -142,3 +142,95 @@ func TestWhatCannotBeSent(t *testing.T) {
 		t.Errorf("probe from a namespace that is not there: %v", err)
 	}
 }
+
+// closing is a server that closes when its client has, and says each time that it did.
+func closing(t *testing.T) (dst netip.AddrPort, closed chan struct{}) {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	closed = make(chan struct{}, 10)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(io.Discard, c)
+			c.Close()
+			closed <- struct{}{}
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).AddrPort(), closed
+}
+
+// freePort is one that nobody has, from outside the range that the kernel gives to others.
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	for port := uint16(20011); port < 20111; port++ {
+		c, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)})
+		if err == nil {
+			c.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}
+
+// The same probe from the same port a moment later: the first one's connection is in TIME-WAIT.
+func TestTheSendersPortIsUsedAgain(t *testing.T) {
+	dst, closed := closing(t)
+	r := Request{Proto: "tcp", Dst: dst, Sport: freePort(t), Timeout: time.Second}
+	for range 3 {
+		res, err := Send(context.Background(), r)
+		if stamps, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_timestamps"); strings.TrimSpace(string(stamps)) == "0" && err != nil { // the kernel refuses then
+			if !strings.Contains(err.Error(), "TIME-WAIT") {
+				t.Error(err)
+			}
+			return
+		}
+		if err != nil || res.Result != Connected {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		<-closed
+	}
+}
+
+// A port of the sender that cannot be had is no answer of the network.
+func TestTheSendersPortIsTaken(t *testing.T) {
+	dst, _ := closing(t)
+	port := freePort(t)
+	local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)}
+	check := func(what string, r Request, want string) {
+		t.Helper()
+		r.Dst, r.Sport, r.Timeout = dst, port, time.Second
+		res, err := Send(context.Background(), r)
+		var se *setupError
+		if !errors.As(err, &se) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %+v, %v", what, res, err)
+		}
+	}
+	l, err := net.ListenTCP("tcp", local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("somebody listens on it", Request{Proto: "tcp"}, "is in use, or a connection with it ended less than a minute ago (TIME-WAIT): choose another --sport")
+	check("HTTP", Request{Proto: "tcp", HTTP: &HTTPRequest{Path: "/"}}, "choose another --sport")
+	check("DNS", Request{Proto: "tcp", DNS: &DNSRequest{Name: "example.com"}}, "choose another --sport")
+	l.Close()
+	c, err := (&net.Dialer{LocalAddr: local, Control: reusePort}).Dial("tcp", dst.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	check("it has this very connection", Request{Proto: "tcp"}, "choose another --sport")
+	u, err := net.ListenUDP("udp", &net.UDPAddr{IP: local.IP, Port: int(port)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	check("UDP", Request{Proto: "udp"}, "is in use: choose another --sport")
+}

@@ -15,6 +15,15 @@ const (
 	NoAnswer    Outcome = "no-answer"   // UDP, ICMP: sent, nothing came back
 )
 
+// Known reports whether it is one of the contract's.
+func (o Outcome) Known() bool {
+	switch o {
+	case Connected, Refused, Timeout, Unreachable, Reset, NoAnswer:
+		return true
+	}
+	return false
+}
+
 // Result is what one probe saw from inside the client's namespace.
 type Result struct {
 	Result Outcome `json:"result"`

@@ -221,7 +221,7 @@ func (s *diagnosisStory) rows() error {
 	for i := range s.checks {
 		c := &s.checks[i]
 		what := strings.Join(wrap(Escape(c.Summary), max(s.width-rowIndent, 30)), "\n")
-		if err := tw.Append(verdict.Layer(c.Layer).Title(), c.Check, marks[c.Status].mark, what); err != nil {
+		if err := tw.Append(Escape(verdict.Layer(c.Layer).Title()), Escape(c.Check), marks[c.Status].mark, what); err != nil {
 			return fmt.Errorf("write the table: %w", err)
 		}
 	}

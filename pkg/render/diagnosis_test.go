@@ -182,7 +182,6 @@ func TestDiagnosisJSON(t *testing.T) {
 
 // Names and answers are hostile: no control character gets to the terminal.
 func TestDiagnosisEscapes(t *testing.T) {
-	const evil = "x\x1b]0;pwned\x07\u202e"
 	v, d := faulty()
 	d.Summary, d.Evidence, d.Fix = evil, []string{evil}, []string{evil}
 	for i := range d.Layers {

@@ -78,11 +78,11 @@ func (l *DropLine) Text(o Options) string {
 		fmt.Fprintf(&b, ": %s", Escape(l.Packet.String()))
 	}
 	if l.Layer != "" {
-		fmt.Fprintf(&b, " [%s]", verdict.Layer(l.Layer).Title())
+		fmt.Fprintf(&b, " [%s]", Escape(verdict.Layer(l.Layer).Title()))
 	}
 	switch {
 	case l.Noise != "":
-		fmt.Fprintf(&b, " no fault: %s", l.Noise)
+		fmt.Fprintf(&b, " no fault: %s", Escape(l.Noise))
 	case l.Means != "":
 		fmt.Fprintf(&b, " %s", Escape(l.Means))
 	}

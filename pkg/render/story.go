@@ -264,7 +264,7 @@ func (s *story) hop(h *journey.Hop) {
 	if h.Approx {
 		about = '~'
 	}
-	s.printf("   %c%s %-10s %s\n", about, s.pal.paint(quiet, fmt.Sprintf("%9.3f ms", float64(h.T)/1e6)), h.Stage, what)
+	s.printf("   %c%s %-10s %s\n", about, s.pal.paint(quiet, fmt.Sprintf("%9.3f ms", float64(h.T)/1e6)), Escape(string(h.Stage)), what)
 	if hasRule(h) {
 		for _, part := range wrap(Escape(RuleText(h.Rule)), s.width-indent) {
 			s.printf("%*s%s\n", indent, "", s.pal.paint(quiet, part))
@@ -309,7 +309,7 @@ func (s *story) Verdict(v *verdict.Verdict) error {
 		s.list("also", []string{a.Summary})
 	}
 	if v.Probe != nil {
-		s.printf("probe: %s after %d ms\n", v.Probe.Result, v.Probe.MS)
+		s.printf("probe: %s after %d ms\n", Escape(string(v.Probe.Result)), v.Probe.MS)
 	}
 	if v.LostEvents > 0 {
 		s.printf("%s\n", s.pal.paint(warning, fmt.Sprintf("%d events were lost: hops may be missing; --ring makes the buffer larger", v.LostEvents)))

@@ -34,7 +34,7 @@ func (t *table) Journey(j *journey.Journey) error {
 	tw.Header("#", "ms", "place", "stage", "device", "what")
 	for i := range j.Hops {
 		h := &j.Hops[i]
-		if err := tw.Append(fmt.Sprint(j.ID), rowTime(h), Escape(placeOf(h)), string(h.Stage), Escape(h.Dev), Escape(h.What)); err != nil {
+		if err := tw.Append(fmt.Sprint(j.ID), rowTime(h), Escape(placeOf(h)), Escape(string(h.Stage)), Escape(h.Dev), Escape(h.What)); err != nil {
 			return fmt.Errorf("write the table: %w", err)
 		}
 	}
