@@ -127,7 +127,7 @@ func (f *flight) foreign(a *Assembler, e *tracer.Event) bool {
 // begin starts a journey at a packet's first sight. An end without a beginning is no journey, and neither is an event that does not say which
 // packet it is about.
 func (a *Assembler) begin(e *tracer.Event) *flight {
-	if e.Point == tracer.PointConsume || e.Point == tracer.PointNeighSend || !e.Tuple.Valid() || e.Tuple.Dst.IsUnspecified() || a.late(e) {
+	if e.Point == tracer.PointConsume || e.Point == tracer.PointNeighSend || !e.Tuple.Valid() || e.Tuple.Dst.IsUnspecified() || captured(e) || a.late(e) {
 		return nil
 	}
 	if a.opt.Scoped {

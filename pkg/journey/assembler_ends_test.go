@@ -29,6 +29,11 @@ func TestEnds(t *testing.T) {
 	icmp.ICMPType, icmp.ICMPCode = 3, 3
 	rst := ev(2, tracer.PointResetSent, 3, "eth0", "veth")
 	rst.Reason = "NO_SOCKET"
+	tapped := func(reason, location string) tracer.Event {
+		e := drop(reason, location)
+		e.ID = 9
+		return e
+	}
 	for _, tc := range []struct {
 		name   string
 		opt    Options
@@ -53,6 +58,9 @@ func TestEnds(t *testing.T) {
 		{"a drop that is none by its name, on the way", Options{}, []tracer.Event{rx, drop("SKB_CONSUMED", "x")}, "device-rx = open"},
 		{"a drop is a first sight", Options{}, []tracer.Event{drop("NETFILTER_DROP", "nf_hook_slow", "nf_hook_slow", "__ip_local_out")}, "drop = dropped"},
 		{"a queue's purge is not", Options{}, []tracer.Event{drop("QUEUE_PURGE", "x")}, ""},
+		{"a capture's copy on the way out is none", Options{}, []tracer.Event{tapped("PACKET_SOCK_ERROR", "x"), ev(3, tracer.PointTX, 2, "eth0", "phys")}, "device-tx = left-node"},
+		{"a capture's copy is none, without a reason", Options{}, []tracer.Event{ev(1, tracer.PointTX, 1, "eth0", "veth"), tapped("", "tpacket_rcv"), ev(3, tracer.PointTX, 2, "eth0", "phys")}, "device-tx device-tx = left-node"},
+		{"a capture's copy alone is no packet", Options{}, []tracer.Event{tapped("NOT_SPECIFIED", "packet_rcv")}, ""},
 		{"left through a device", Options{}, []tracer.Event{ev(1, tracer.PointTX, 2, "eth0", "phys")}, "device-tx = left-node"},
 	} {
 		js := play(tc.opt, tc.events...)

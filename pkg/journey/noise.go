@@ -18,6 +18,18 @@ func afterlife(e *tracer.Event) bool {
 	return (e.Reason == "NO_SOCKET" || silent) && echoed(e)
 }
 
+// captured reports whether what is freed is a copy that a capture beside (tcpdump) had no room for: the packet itself goes on (net/packet/af_packet.c).
+func captured(e *tracer.Event) bool {
+	if e.Point != tracer.PointDrop {
+		return false
+	}
+	switch e.Location {
+	case "packet_rcv", "tpacket_rcv", "packet_rcv_spkt", "packet_rcv_fanout":
+		return true
+	}
+	return e.Reason == "PACKET_SOCK_ERROR"
+}
+
 // echoed is the place where a ping's answer ends behind the raw sockets, which have their copies: icmp_rcv or ping_rcv itself frees what no
 // ping socket wants (net/ipv4/icmp.c, net/ipv4/ping.c, net/ipv6/icmp.c).
 func echoed(e *tracer.Event) bool {

@@ -22,12 +22,14 @@ type trace struct {
 	Inode  uint32 `json:"inode"`  // of the namespace: the path can come to mean another
 	Index  int    `json:"index"`  // of the device
 	Handle uint32 `json:"handle"` // of both filters
-	Qdisc  bool   `json:"qdisc"`  // the queueing discipline is ours too
+	Qdisc  bool   `json:"qdisc"`  // the queueing discipline is ours too, or another capture's
 }
 
-// filterName and filterPriority are those of our filters: before all others, because one that decides ends the chain.
+// The names and the priority of our filters: before all others, because one that decides ends the chain. The second name stands where a capture made
+// the queueing discipline: one that finds it inherits the duty to remove it, which the last one does.
 const (
 	filterName     = "nettrace_pcap"
+	withQdisc      = "nettrace_pcap_qdisc"
 	filterPriority = 1
 )
 
@@ -68,10 +70,11 @@ func (c *clsact) attach(ns *where, d *Device) error {
 		return err
 	}
 	t := trace{Path: ns.path, Inode: ns.inode, Index: int(d.Ifindex), Handle: c.handle, Qdisc: true}
+	there := false
 	for _, q := range qdiscs {
 		switch q.Type() {
 		case "clsact":
-			t.Qdisc = false
+			there, t.Qdisc = true, inherited(ns.nl, link)
 		case "ingress": // its place is clsact's, and it has no egress
 			return errors.New("it has an ingress queueing discipline, beside which clsact has no place")
 		}
@@ -80,7 +83,7 @@ func (c *clsact) attach(ns *where, d *Device) error {
 		return err
 	}
 	c.traces = append(c.traces, t)
-	if t.Qdisc {
+	if !there {
 		q := &netlink.GenericQdisc{QdiscType: "clsact", QdiscAttrs: netlink.QdiscAttrs{LinkIndex: t.Index, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT}}
 		if err := ns.nl.QdiscAdd(q); err != nil {
 			return fmt.Errorf("add a clsact queueing discipline: %w", err)
@@ -94,8 +97,28 @@ func (c *clsact) attach(ns *where, d *Device) error {
 	return nil
 }
 
+// inherited reports whether a device's clsact was made by another capture, which has not ended yet.
+func inherited(nl *netlink.Handle, link netlink.Link) bool {
+	for _, parent := range sides {
+		filters, err := nl.FilterList(link, parent)
+		for _, f := range filters {
+			if b, ok := f.(*netlink.BpfFilter); err == nil && ok && b.Name == withQdisc {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (t *trace) name() string {
+	if t.Qdisc {
+		return withQdisc
+	}
+	return filterName
+}
+
 func (t *trace) filter(parent uint32, fd int) *netlink.BpfFilter {
-	return &netlink.BpfFilter{Fd: fd, Name: filterName, DirectAction: true,
+	return &netlink.BpfFilter{Fd: fd, Name: t.name(), DirectAction: true,
 		FilterAttrs: netlink.FilterAttrs{LinkIndex: t.Index, Parent: parent, Handle: t.Handle, Priority: filterPriority, Protocol: unix.ETH_P_ALL}}
 }
 
@@ -141,7 +164,7 @@ func (t *trace) remove() error {
 		}
 		for _, f := range filters {
 			b, ok := f.(*netlink.BpfFilter)
-			if !ok || b.Name != filterName || b.Handle != t.Handle {
+			if !ok || b.Name != t.name() || b.Handle != t.Handle {
 				others++
 				continue
 			}

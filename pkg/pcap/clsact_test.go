@@ -144,3 +144,36 @@ func TestGuardDoesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Two captures at once, and somebody's own queueing discipline at one device: whoever ends last takes what captures made, and nothing else.
+func TestClsactOfTwoCaptures(t *testing.T) {
+	for _, first := range []int{0, 1} {
+		t.Run(fmt.Sprintf("capture %d ends first", first), func(t *testing.T) {
+			path := devices(t, "tc qdisc add dev va clsact")
+			p := nothing(t)
+			var both []*clsact
+			for i := range 2 {
+				c, err := newClsact(p, p, func() (*exec.Cmd, error) { return exec.Command("cat"), nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.handle += uint32(i) << 8 // as that of another process
+				if _, err := attachAll(c, &Options{Namespaces: []Namespace{{Path: path, Label: "test"}}}); err != nil {
+					t.Fatal(err)
+				}
+				both = append(both, c)
+			}
+			if got, want := state(t, path), []string{"va clsact 4", "vb clsact 4", "lo clsact 4"}; !slices.Equal(got, want) {
+				t.Errorf("both: %q, want %q", got, want)
+			}
+			for i, want := range [][]string{{"va clsact 2", "vb clsact 2", "lo clsact 2"}, {"va clsact 0"}} {
+				if err := both[(first+i)%2].Close(); err != nil {
+					t.Error(err)
+				}
+				if got := state(t, path); !slices.Equal(got, want) {
+					t.Errorf("%d ended: %q, want %q", i+1, got, want)
+				}
+			}
+		})
+	}
+}

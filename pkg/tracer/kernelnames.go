@@ -116,6 +116,9 @@ func (k *kernelNames) ahead() {
 // refresh reads the symbols at first, and again when modules came or went: a function of a module that is loaded meanwhile would be taken for
 // another module's.
 func (k *kernelNames) refresh() {
+	if k.addrs != nil && len(k.addrs) == 0 {
+		return // addresses are hidden, and will be: without CAP_SYSLOG, or by kptr_restrict
+	}
 	now := modulePlaces(filepath.Join(k.proc, "modules"))
 	if k.addrs != nil && now == k.modules {
 		return

@@ -33,6 +33,26 @@ func TestSymbols(t *testing.T) {
 	}
 }
 
+// Where the kernel hides its addresses, asking for one reads nothing again: every packet that ends asks.
+func TestSymbolsThatAreHidden(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "kallsyms"), []byte("0000 T ip_rcv\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := &kernelNames{known: map[uint64]string{}, proc: dir}
+	for range 2 {
+		if got := k.Symbol(0xffff0100); got != "" {
+			t.Errorf("a hidden address is %q", got)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "kallsyms"), []byte("ffff0100 T ip_rcv\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "modules"), []byte("veth 20480 0 - Live 0xffff0000\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A module is loaded while a trace runs: the first address in it is not taken for the module's before it. A use count that changes is no reason to read
 // the symbols again, and addresses that were asked for are remembered only until then.
 func TestSymbolsOfNewModules(t *testing.T) {

@@ -37,6 +37,6 @@ evidence:
   - client: the probe timed out after 2017 ms
 what to do:
   - on node1: conntrack -C; sysctl net.netfilter.nf_conntrack_max; raise the maximum
-  - on node1: conntrack -L | awk '{print $5}' | sort | uniq -c | sort -n | tail shows who holds the
-    entries
+  - on node1: conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%2==1' | sort | uniq -c | sort -n | tail
+    shows who holds the entries
 probe: timeout after 2017 ms
