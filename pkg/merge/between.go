@@ -128,12 +128,9 @@ func (l *loss) nothing(v *verdict.Verdict, p *part) {
 	}
 	v.Cause = causeTunnel
 	v.Summary = fmt.Sprintf("%s is lost between %s and %s: %s sent it inside %s to %s, and %s never received it", l.what(), from, to, from, tunnelText(p.j), endText(o.Dst, o.Dport), to)
-	if o.Dport != 0 {
-		v.Fix = []string{fmt.Sprintf("allow udp/%d between the nodes in security groups, network ACLs and firewalls between them", o.Dport),
-			fmt.Sprintf("on both nodes: tcpdump -ni %s udp port %d", p.last().Dev, o.Dport)}
-		return
-	}
-	v.Fix = []string{"allow the tunnel's protocol between the nodes in security groups, network ACLs and firewalls between them"}
+	c := verdict.CarrierOf(p.j.Packet.Src, o)
+	v.Fix = []string{fmt.Sprintf("allow %s between the nodes in security groups, network ACLs and firewalls between them", c.Allow),
+		fmt.Sprintf("on both nodes: tcpdump -ni %s %s", p.last().Dev, c.Filter)}
 }
 
 // ownCause is what the sender's node suspects of the network between, where it has a name for it.
