@@ -127,6 +127,13 @@ func replyWithoutSocket(d *dropAt) *Finding {
 	return f
 }
 
+// afterClose reports whether an answer came to a client that had closed its socket: TCP resets what is sent to one that has none any more, or only
+// one that waits for the other end to close (net/ipv4/tcp_ipv4.c, tcp_v4_rcv; tcp_minisocks.c, TCP_TW_RST).
+func (d *dropAt) afterClose() bool {
+	at := d.h.Location == "tcp_v4_rcv" || d.h.Location == "tcp_v6_rcv"
+	return d.j.Direction == journey.Reply && d.j.Packet.Proto == "tcp" && at && d.h.Verdict == "reject" && d.h.Outer == nil
+}
+
 // portList lists ports with the addresses that are not "any", and whose they are.
 func portList(all []netstate.Socket) string {
 	var out []string

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nettrace-io/nettrace/pkg/journey"
 	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/probe"
 )
 
 // Nothing listens where the packet came to. Whether that is the application's or the Service's doing depends on where it was sent, also when
@@ -51,6 +52,34 @@ func TestNothingListensWhereItCame(t *testing.T) {
 		v := Judge(&Input{Flow: tc.flow, Journeys: tc.js, Before: tc.state, After: tc.state})
 		if got := string(v.Outcome) + " " + string(v.Layer) + " " + v.Cause + " " + string(v.Confidence); got != tc.want {
 			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+// The probe has its answer and closes; more of the answer comes. Expectation: that is no finding, not even one beside the verdict, but where the probe
+// gave up waiting it is.
+func TestAnswersAfterTheProbeHasClosed(t *testing.T) {
+	late := lostAt(journey.Hop{Location: "tcp_v4_rcv", Reason: "NOT_SPECIFIED", Verdict: "reject", Where: inPod(), NetNS: podNS})[0]
+	late.ID, late.Direction = 3, journey.Reply
+	late.Packet.Src, late.Packet.Dst, late.Packet.Sport, late.Packet.Dport = server, client, 8081, 40000
+	silent := late
+	silent.Hops = []journey.Hop{late.Hops[0]}
+	silent.Hops[0].Verdict, silent.End = "drop", journey.Dropped
+	for _, tc := range []struct {
+		name   string
+		last   journey.Journey
+		result probe.Outcome
+		also   int
+		want   string
+	}{
+		{"answered", late, probe.Connected, 0, "delivered   confirmed"},
+		{"answered, and dropped without a reset", silent, probe.Connected, 1, "delivered   confirmed"},
+		{"given up", late, probe.Timeout, 0, "rejected application socket-drop likely"},
+	} {
+		v := Judge(&Input{Flow: Flow{Proto: "tcp", Src: client.String(), Dst: server.String(), Dport: 8081}, Probe: &probe.Result{Result: tc.result},
+			Journeys: []journey.Journey{arrivedAt(1, journey.Request, 60), arrivedAt(2, journey.Reply, 60), tc.last}, Before: state(), After: state()})
+		if got := string(v.Outcome) + " " + string(v.Layer) + " " + v.Cause + " " + string(v.Confidence); got != tc.want || len(v.Also) != tc.also {
+			t.Errorf("%s: %s and %d more, want %s and %d", tc.name, got, len(v.Also), tc.want, tc.also)
 		}
 	}
 }

@@ -134,6 +134,7 @@ func (in *Input) madeGood(j *journey.Journey) bool {
 // last. onlyHarmless says that none of them can be what stopped the flow.
 func dropFindings(in *Input) (all []Finding, onlyHarmless bool) {
 	var own, harmless, related []Finding
+	content := in.Probe != nil && in.answered()
 	for k := range in.Journeys {
 		j := &in.Journeys[k]
 		i := j.DropHop()
@@ -141,6 +142,9 @@ func dropFindings(in *Input) (all []Finding, onlyHarmless bool) {
 			continue // a redirect about a translated flow has no connection to belong to, and nobody needs it
 		}
 		d := &dropAt{in: in, j: j, i: i, h: &j.Hops[i]}
+		if content && d.afterClose() {
+			continue // a probe that knows enough does not wait for the rest
+		}
 		d.ns = in.namespace(d.h.NetNS)
 		f := judgeDrop(d)
 		switch {
