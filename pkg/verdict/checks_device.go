@@ -141,8 +141,11 @@ func timestampsRejected(d *dropAt) *Finding {
 	return f
 }
 
+// outdated reports whether PAWS dropped the packet.
+func (d *dropAt) outdated() bool { return strings.Contains(d.h.Reason, "PAWS") }
+
 // overtaken reports whether the only segment that PAWS dropped is this one: another packet of the connection was faster (two CPUs, two
-// links). A clock that goes back drops every retransmission too.
+// links), or the receiver took so much that it closed its window. A clock that goes back drops every retransmission too.
 func (in *Input) overtaken(j *journey.Journey) bool {
 	others := 0
 	for i := range in.Journeys {
@@ -152,10 +155,16 @@ func (in *Input) overtaken(j *journey.Journey) bool {
 		}
 	}
 	k := j.DropHop()
-	if others != 1 || !strings.Contains(j.Hops[k].Reason, "PAWS") {
+	d := &dropAt{in: in, j: j, i: k, h: &j.Hops[k]}
+	if !d.outdated() {
 		return false
 	}
-	d := &dropAt{in: in, j: j, i: k, h: &j.Hops[k]}
+	if n, ok := d.grew("TcpExt.TCPToZeroWindowAdv"); ok && n > 0 { // what was sent before it is overtaken by probes of the window
+		return true
+	}
+	if others != 1 {
+		return false
+	}
 	n, ok := d.grew("TcpExt.PAWSEstab")
 	return !ok || n < 2
 }

@@ -18,6 +18,14 @@ func reached(id int, flags string, end journey.End) journey.Journey {
 		Packet: journey.Packet{Proto: "tcp", Flags: flags, Len: 60, Tuple: journey.Tuple{Src: client, Sport: 40000, Dst: server, Dport: 8080}}}
 }
 
+// outdated is a request packet that the pod dropped for its timestamp.
+func outdated(id int) journey.Journey {
+	j := reached(id, "PSH,ACK", journey.Dropped)
+	j.Packet.Seq = uint32(id)
+	j.Packet.Len, j.Hops = 252, []journey.Hop{{Stage: journey.StageDrop, NetNS: podNS, Node: "node1", Where: inPod(), Location: "tcp_validate_incoming", Reason: "TCP_RFC7323_PAWS", Verdict: "drop"}}
+	return j
+}
+
 func TestListenerChecks(t *testing.T) {
 	timeout, sent := &probe.Result{Result: probe.Timeout}, &probe.Result{Result: probe.Timeout, Sent: 200}
 	queue := func(recv, send uint32) func(*netstate.Snapshot) {
@@ -53,6 +61,8 @@ func TestListenerChecks(t *testing.T) {
 		{"timestamps where no point sees the drop", Input{Journeys: open, Probe: sent}, grown(1, "TcpExt.PAWSEstab"), "dropped service timestamps-rejected likely", "TcpExtPAWSEstab grew by 3"},
 		{"timestamps of copies, where drops are seen", Input{Journeys: open, Probe: sent, DropReasons: true}, grown(1, "TcpExt.PAWSEstab"), "delivered application application-stuck likely", ""},
 		{"timestamps of copies, behind a closed window", Input{Journeys: open, Probe: sent}, both(grown(1, "TcpExt.PAWSEstab"), grown(1, "TcpExt.TCPToZeroWindowAdv")), "delivered application zero-window likely", ""},
+		{"timestamps of what was overtaken, behind a closed window", Input{Journeys: append(slices.Clone(open), outdated(3), outdated(4)), Probe: sent, DropReasons: true}, grown(1, "TcpExt.TCPToZeroWindowAdv"), "delivered application zero-window likely", ""},
+		{"timestamps of what was overtaken, of a flow that got its answer", Input{Journeys: append(slices.Clone(open), outdated(3), outdated(4)), Probe: &probe.Result{Result: probe.Connected, Sent: 200, Acked: true}}, nil, "delivered   confirmed", ""},
 		{"stuck before accept", Input{Journeys: open, Probe: sent}, queue(1, 4), "delivered application application-stuck confirmed", "1 connections wait to be accepted"},
 		{"stuck after accept", Input{Journeys: open, Probe: sent}, nil, "delivered application application-stuck likely", "T is stopped"},
 		{"the data did not arrive", Input{Journeys: ack, Probe: sent}, nil, "delivered application no-answer inconclusive", ""},

@@ -142,8 +142,8 @@ func dropFindings(in *Input) (all []Finding, onlyHarmless bool) {
 			continue // a redirect about a translated flow has no connection to belong to, and nobody needs it
 		}
 		d := &dropAt{in: in, j: j, i: i, h: &j.Hops[i]}
-		if content && d.afterClose() {
-			continue // a probe that knows enough does not wait for the rest
+		if content && (d.afterClose() || d.outdated()) {
+			continue // a probe that knows enough does not wait for the rest; all that it sent has arrived, in whatever packets
 		}
 		d.ns = in.namespace(d.h.NetNS)
 		f := judgeDrop(d)
