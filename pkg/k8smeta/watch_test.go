@@ -294,7 +294,7 @@ func wholePod() *corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web-1", GenerateName: long, UID: "uid-1", ResourceVersion: "77", Labels: map[string]string{"app": "web"}, Finalizers: []string{long},
 			Annotations:     map[string]string{corev1.MirrorPodAnnotationKey: "m", configHash: "0123abcd", "kubectl.kubernetes.io/last-applied-configuration": long},
 			OwnerReferences: []metav1.OwnerReference{{Kind: "Other", Name: long, Controller: &no}, {APIVersion: long, Kind: "ReplicaSet", Name: "web", UID: types.UID(long), Controller: &yes}},
-			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: long, FieldsV1: &metav1.FieldsV1{Raw: []byte(long)}}}},
+			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: long, FieldsV1: metav1.NewFieldsV1(long)}}},
 		Spec: corev1.PodSpec{NodeName: "node1", HostNetwork: true, Hostname: long, Volumes: []corev1.Volume{{Name: long}}, Tolerations: []corev1.Toleration{{Key: long}, {Key: long}},
 			InitContainers:            []corev1.Container{container(corev1.ContainerPort{Name: "sidecar", ContainerPort: 15001, Protocol: corev1.ProtocolTCP}), container()},
 			Containers:                []corev1.Container{container(corev1.ContainerPort{Name: "http", ContainerPort: 8080, HostIP: "10.0.0.1"}, corev1.ContainerPort{Name: "dns", ContainerPort: 5353, Protocol: corev1.ProtocolUDP}), container()},

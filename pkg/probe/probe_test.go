@@ -231,6 +231,6 @@ func TestTheSendersPortIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer u.Close()
+	defer func() { _ = u.Close() }()
 	check("UDP", Request{Proto: "udp"}, "is in use: choose another --sport")
 }
