@@ -29,6 +29,9 @@ func TestEnds(t *testing.T) {
 	icmp.ICMPType, icmp.ICMPCode = 3, 3
 	rst := ev(2, tracer.PointResetSent, 3, "eth0", "veth")
 	rst.Reason = "NO_SOCKET"
+	home := Options{IsLocal: func(ns uint32, a netip.Addr) bool { return ns == 3 && a == server }}
+	closed := drop("TCP_CLOSE", "tcp_rcv_state_process")
+	closed.NetNS, closed.Dev, closed.TCPFlags, closed.Tuple.Dst = 0, "", flagACK, server
 	tapped := func(reason, location string) tracer.Event {
 		e := drop(reason, location)
 		e.ID = 9
@@ -58,6 +61,7 @@ func TestEnds(t *testing.T) {
 		{"a drop that is none by its name, on the way", Options{}, []tracer.Event{rx, drop("SKB_CONSUMED", "x")}, "device-rx = open"},
 		{"a drop is a first sight", Options{}, []tracer.Event{drop("NETFILTER_DROP", "nf_hook_slow", "nf_hook_slow", "__ip_local_out")}, "drop = dropped"},
 		{"a queue's purge is not", Options{}, []tracer.Event{drop("QUEUE_PURGE", "x")}, ""},
+		{"what a closing socket on the node frees, behind its translation", home, []tracer.Event{ev(1, tracer.PointRX, 3, "eth0", "veth"), closed}, "device-rx nat socket = delivered"},
 		{"a capture's copy on the way out is none", Options{}, []tracer.Event{tapped("PACKET_SOCK_ERROR", "x"), ev(3, tracer.PointTX, 2, "eth0", "phys")}, "device-tx = left-node"},
 		{"a capture's copy is none, without a reason", Options{}, []tracer.Event{ev(1, tracer.PointTX, 1, "eth0", "veth"), tapped("", "tpacket_rcv"), ev(3, tracer.PointTX, 2, "eth0", "phys")}, "device-tx device-tx = left-node"},
 		{"a capture's copy alone is no packet", Options{}, []tracer.Event{tapped("NOT_SPECIFIED", "packet_rcv")}, ""},

@@ -3,6 +3,7 @@
 package journey
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/tracer"
@@ -39,12 +40,12 @@ func echoed(e *tracer.Event) bool {
 
 // noise reports whether a drop is the end of a packet that had reached its socket.
 func (f *flight) noise(a *Assembler, e *tracer.Event) bool {
-	return afterlife(e) || ((f.local || a.atHome(e)) && f.spent(a, e))
+	return afterlife(e) || ((f.local || a.atHome(f, e)) && f.spent(a, e))
 }
 
-// atHome reports whether an event is in the namespace that its packet is for.
-func (a *Assembler) atHome(e *tracer.Event) bool {
-	return !e.Outer.Valid() && a.opt.IsLocal != nil && a.opt.IsLocal(e.NetNS, e.Tuple.Dst)
+// atHome reports whether an event is in the namespace that its packet is for. At its socket a packet has no device any more, and is where it was last.
+func (a *Assembler) atHome(f *flight, e *tracer.Event) bool {
+	return !e.Outer.Valid() && a.opt.IsLocal != nil && a.opt.IsLocal(cmp.Or(e.NetNS, f.lastNS), e.Tuple.Dst)
 }
 
 // late reports whether an event is all that there is of a packet that had reached its socket: its journey ended while it waited for the
