@@ -182,9 +182,6 @@ func (n *names) dns(ctx context.Context) k8smeta.Objects {
 	return o.Merge(ends)
 }
 
-// mostListed is how many pods of a cluster are read at most (k8smeta.API.All).
-const mostListed = 50000
-
 // planNodes takes the nodes that were named, or all that are ready. What is told of the cluster has the pods of these nodes, and those that the
 // command is about, also where a list of all pods does not come so far: it is read in the order of names.
 func (n *names) planNodes(ctx context.Context, o *podOptions, objects bool, subject string, say func(string)) (*nodePlan, error) {
@@ -192,7 +189,7 @@ func (n *names) planNodes(ctx context.Context, o *podOptions, objects bool, subj
 	if objects || o.all {
 		p.objects = n.api.All(ctx)
 	}
-	cut := len(p.objects.Pods) >= mostListed
+	cut := len(p.objects.Pods) >= k8smeta.MaxAll
 	if o.all {
 		if err := p.takeReady(n, say); err != nil {
 			return nil, err

@@ -91,7 +91,7 @@ func (c *cluster) unlisted(n int) {
 		items = append(items, fmt.Sprintf(`{"metadata":{"namespace":"aa","name":"first%d"}}`, i))
 	}
 	list := `{"kind":"PodList","apiVersion":"v1","metadata":{"continue":""},"items":[` + strings.Join(items, ",") + `]}`
-	if n >= mostListed {
+	if n >= k8smeta.MaxAll {
 		list = strings.Replace(list, `"continue":""`, `"continue":"more"`, 1)
 	}
 	c.Before(func(w http.ResponseWriter, r *http.Request) bool {
@@ -142,7 +142,7 @@ func TestDropsAreToldOfTheirPods(t *testing.T) {
 // The same with all nodes, of which a list that was cut does not have all pods.
 func TestDropsOfAllNodesAreToldOfTheirPods(t *testing.T) {
 	c := newCluster(t, nil)
-	c.unlisted(mostListed)
+	c.unlisted(k8smeta.MaxAll)
 	k, err := (&kubeOptions{kubeconfig: c.config}).connect()
 	if err != nil {
 		t.Fatal(err)

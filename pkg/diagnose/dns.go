@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/nettrace-io/nettrace/pkg/k8smeta"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
 )
 
 func init() {
@@ -82,14 +83,10 @@ func (in *Input) outside(p *parts, s netip.Addr) {
 		Evidence: []string{"state: the sender's resolv.conf names it (" + in.Resolver.Source + ")", fmt.Sprintf("measured: %s was asked for in vain", in.Asked)}, Fix: []string{fix}})
 }
 
-// ofClouds are where clouds have their own resolvers, beside their metadata (Google 169.254.169.254, AWS 169.254.169.253).
-var ofClouds = netip.MustParsePrefix("169.254.169.0/24")
-
-// nodeLocal reports whether an address is one of NodeLocal DNSCache: link-local for IPv4, 169.254.20.10 by default, or beside that of its device on
-// some node. Link-local ones of IPv6 are not: routers announce theirs as resolvers (RFC 8106).
+// nodeLocal reports whether an address is one of NodeLocal DNSCache: by itself (verdict.NodeLocal), or beside that of its device on some node.
 func (in *Input) nodeLocal(a netip.Addr) bool {
 	if a.IsLinkLocalUnicast() {
-		return a.Is4() && !ofClouds.Contains(a)
+		return verdict.NodeLocal(a)
 	}
 	for i := 0; in.Snapshot != nil && i < len(in.Snapshot.Namespaces); i++ {
 		if slices.ContainsFunc(linkAddrs(in.Snapshot.Namespaces[i].Link("nodelocaldns")), func(p netip.Prefix) bool { return around(a, 24, 64).Contains(p.Addr()) }) {

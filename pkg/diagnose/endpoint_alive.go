@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/nettrace-io/nettrace/pkg/netstate"
+	"github.com/nettrace-io/nettrace/pkg/verdict"
 )
 
 func init() {
@@ -157,7 +158,7 @@ func conntrack(in *Input) Result {
 		}
 		p.bad(Result{Cause: "conntrack-full", Node: h.Node, Stops: count >= most, Summary: fmt.Sprintf("the conntrack table of %s is %s: %d of %d entries are used", h.Node, how, count, most),
 			Evidence: []string{fmt.Sprintf("state: nf_conntrack_count = %d, nf_conntrack_max = %d on %s", count, most, h.Node)},
-			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.netfilter.nf_conntrack_max=%d; conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%%2==1' | sort | uniq -c | sort -n finds who holds them", h.Node, 2*max(count, most))}})
+			Fix:      []string{fmt.Sprintf("on %s: sysctl -w net.netfilter.nf_conntrack_max=%d; %s finds who holds them", h.Node, 2*max(count, most), verdict.CountConntrack)}})
 	}
 	for _, n := range elsewhere {
 		p.unsure(away(n))

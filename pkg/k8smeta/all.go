@@ -10,15 +10,15 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// maxAll bounds how many objects of a kind All reads.
-const maxAll = 50000
+// MaxAll bounds how many objects of a kind All reads.
+const MaxAll = 50000
 
 // All asks for every pod, Service and node, page by page: for a command that shows whatever a node does. What there is beyond 50,000 of a
 // kind is told as missing.
 func (a *API) All(ctx context.Context) Objects {
 	var out Objects
 	for _, resource := range []string{"nodes", "services", "pods"} {
-		page, _ := a.pages(ctx, query{resource: resource}, maxAll)
+		page, _ := a.pages(ctx, query{resource: resource}, MaxAll)
 		out = out.Merge(page)
 	}
 	return out

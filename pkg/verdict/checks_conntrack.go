@@ -20,6 +20,9 @@ func init() {
 	register(check{name: "ipvs-no-endpoints", drop: ipvsNoServer, silences: []string{"netfilter-drop", "no-socket"}})
 }
 
+// CountConntrack counts conntrack entries by their senders: each has a src for both directions.
+const CountConntrack = "conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%2==1' | sort | uniq -c | sort -n"
+
 // conntrackFull: no entry could be made because the table is full, and none could go (net/netfilter/nf_conntrack_core.c, early_drop).
 func conntrackFull(d *dropAt) *Finding {
 	byState := d.h.Step != "conntrack-full" // the kernel's own step is missing, what it left is not
@@ -30,7 +33,7 @@ func conntrackFull(d *dropAt) *Finding {
 		Summary:  fmt.Sprintf("the conntrack table of %s is full: new connections are dropped", place(d.h)),
 		Evidence: []string{"the kernel looked for an entry to drop and found none, then dropped the packet"},
 		Fix: []string{in(d.h, "conntrack -C; sysctl net.netfilter.nf_conntrack_max; raise the maximum"),
-			in(d.h, "conntrack -L | grep -o 'src=[^ ]*' | awk 'NR%2==1' | sort | uniq -c | sort -n | tail shows who holds the entries")}}
+			in(d.h, CountConntrack+" | tail shows who holds the entries")}}
 	if byState {
 		f.Confidence, f.Evidence = Likely, []string{"the packet was dropped where connection tracking makes its entry, and it has none"}
 	}

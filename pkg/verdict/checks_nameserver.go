@@ -85,13 +85,13 @@ func clusterIPs(r *ruleset.Ruleset) []netip.Addr {
 // ofClouds are where clouds have their own resolvers, beside their metadata (Google 169.254.169.254, AWS 169.254.169.253).
 var ofClouds = netip.MustParsePrefix("169.254.169.0/24")
 
-// nodeLocal reports whether an address is one that NodeLocal DNSCache can have: link-local, 169.254.20.10 by default. Of IPv6 those can be routers'
+// NodeLocal reports whether an address is one that NodeLocal DNSCache can have: link-local, 169.254.20.10 by default. Of IPv6 those can be routers'
 // that announce themselves as resolvers (RFC 8106).
-func nodeLocal(a netip.Addr) bool { return a.Is4() && a.IsLinkLocalUnicast() && !ofClouds.Contains(a) }
+func NodeLocal(a netip.Addr) bool { return a.Is4() && a.IsLinkLocalUnicast() && !ofClouds.Contains(a) }
 
 func (in *Input) wrongNameserver() *Finding {
 	a, ok := in.askedServer()
-	if !ok || !in.nobody(a) || !nodeLocal(a) && !in.serviceRange(a) {
+	if !ok || !in.nobody(a) || !NodeLocal(a) && !in.serviceRange(a) {
 		return nil // a resolver outside of the cluster has no name in it, and nothing is wrong with that
 	}
 	f := &Finding{
