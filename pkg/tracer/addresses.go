@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -82,13 +83,21 @@ func lookUpOne(prog *ebpf.Program, name string) (uint64, error) {
 }
 
 // ask takes the addresses of all functions that may be points from the kernel: that also tells which there are, for less than reading the types
-// of every module. Where the kernel does not tell, the types do, and functions are attached by name.
+// of every module. Where the kernel does not tell, the types do, and functions are attached by name. Asked again it only looks for those that were
+// missing: a module may have come.
 func (t *types) ask() {
 	var names []string
 	for i := range Functions {
-		names = append(names, Functions[i].Name)
+		if t.addresses[Functions[i].Name] == 0 {
+			names = append(names, Functions[i].Name)
+		}
 	}
-	if found, err := lookUp(names); err == nil {
-		t.addresses = found
+	found, err := lookUp(names)
+	if err != nil {
+		return
 	}
+	if t.addresses == nil {
+		t.addresses = map[string]uint64{}
+	}
+	maps.Copy(t.addresses, found)
 }

@@ -59,6 +59,7 @@ func (a *attaching) functions(functions []*planned) {
 	var multi []*planned
 	for _, f := range functions {
 		if f.prog = a.program(f.program); f.prog == nil {
+			f.disarm()
 			continue
 		}
 		if f.backend == BackendKprobeMulti {
@@ -96,12 +97,39 @@ func (f *planned) attach() (io.Closer, error) {
 		return l, err
 	}
 	switch {
-	case f.cookies:
-		return link.Kprobe(f.function.Name, f.prog, &link.KprobeOptions{Cookie: f.cookie()})
-	case f.address == 0:
+	case f.armed != nil:
+		return f.runArmed()
+	case f.refused != nil:
+		return nil, f.refused
+	case f.byAddress():
 		return nil, errors.New("the address of the function is not known or not only one's, and this kernel gives kprobes no cookies (before 5.15)")
 	}
-	return kprobeAt(f.address, f.prog)
+	return link.Kprobe(f.function.Name, f.prog, &link.KprobeOptions{Cookie: f.cookie()})
+}
+
+// arm sets the kprobes of functions whose address is known, while their program is still being verified: the kernel takes its time for both.
+func arm(functions []*planned) {
+	for _, f := range functions {
+		if f.byAddress() && f.address != 0 {
+			f.armed, f.refused = armKprobe(f.address)
+		}
+	}
+}
+
+// disarm takes back what was set for a function whose program was not loaded.
+func (f *planned) disarm() {
+	if f.armed != nil {
+		_ = f.armed.Close()
+		f.armed = nil
+	}
+}
+
+func (f *planned) runArmed() (io.Closer, error) {
+	if err := f.armed.run(f.prog); err != nil {
+		f.disarm()
+		return nil, err
+	}
+	return f.armed, nil
 }
 
 func byProgram(functions []*planned) map[*ebpf.Program][]*planned {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -21,27 +22,47 @@ import (
 // needed, and with them the probe can be set by address. The library sets it by name, which these kernels look up in a walk over all their
 // symbols: as long as everything else that a probe takes.
 
-// findAddresses gives the functions without cookies their address. One whose name stands for several keeps 0.
-func findAddresses(functions []*planned) error {
-	want := map[string]*planned{}
+// byAddress reports whether the function's kprobe needs its address.
+func (f *planned) byAddress() bool { return f.backend == BackendKprobe && !f.cookies }
+
+// findAddresses gives the functions that need it their address, from those that are known already; if one is missing there, a module may have
+// come, and the kernel is asked again. A function whose name stands for several keeps 0.
+func findAddresses(functions []*planned, known func() map[string]uint64) error {
+	want := map[string]bool{}
 	for _, f := range functions {
-		if f.backend == BackendKprobe && !f.cookies {
-			want[f.function.Name] = f
+		if !f.byAddress() {
+			continue
+		}
+		if f.address = known()[f.function.Name]; f.address == 0 {
+			want[f.function.Name] = true
 		}
 	}
 	if len(want) == 0 {
 		return nil
 	}
+	more, err := readAddresses(want)
+	for _, f := range functions {
+		if f.byAddress() && f.address == 0 {
+			f.address = more[f.function.Name]
+		}
+	}
+	return err
+}
+
+// readAddresses reads the addresses of these symbols, which takes the kernel as long as everything else of a start.
+func readAddresses(want map[string]bool) (map[string]uint64, error) {
 	file, err := os.Open("/proc/kallsyms")
 	if err != nil {
-		return fmt.Errorf("read the addresses of functions: %w", err)
+		return nil, fmt.Errorf("read the addresses of functions: %w", err)
 	}
 	defer file.Close()
 	return addressesFrom(file, want)
 }
 
-func addressesFrom(kallsyms io.Reader, want map[string]*planned) error {
+// addressesFrom leaves out names that stand for several symbols.
+func addressesFrom(kallsyms io.Reader, want map[string]bool) (map[string]uint64, error) {
 	times := map[string]int{}
+	found := map[string]uint64{}
 	s := bufio.NewScanner(kallsyms)
 	for s.Scan() {
 		address, rest, _ := bytes.Cut(s.Bytes(), []byte(" "))
@@ -49,22 +70,19 @@ func addressesFrom(kallsyms io.Reader, want map[string]*planned) error {
 			continue
 		}
 		name, _, _ := bytes.Cut(rest[2:], []byte("\t"))
-		f := want[string(name)]
-		if f == nil {
+		if !want[string(name)] {
 			continue
 		}
-		times[f.function.Name]++
-		f.address, _ = strconv.ParseUint(string(address), 16, 64)
-	}
-	for name, n := range times {
-		if n > 1 {
-			want[name].address = 0
+		times[string(name)]++
+		if n, err := strconv.ParseUint(string(address), 16, 64); err == nil {
+			found[string(name)] = n
 		}
 	}
+	maps.DeleteFunc(found, func(name string, _ uint64) bool { return times[name] > 1 })
 	if err := s.Err(); err != nil {
-		return fmt.Errorf("read the addresses of functions: %w", err)
+		return found, fmt.Errorf("read the addresses of functions: %w", err)
 	}
-	return nil
+	return found, nil
 }
 
 // landingPad is how far behind the function's start a kprobe sits where the first instruction is one for indirect branches.
@@ -89,8 +107,8 @@ type perfKprobe struct{ fd int }
 
 func (p *perfKprobe) Close() error { return unix.Close(p.fd) }
 
-// kprobeAt sets a kprobe at an address and runs the program there.
-func kprobeAt(address uint64, prog *ebpf.Program) (*perfKprobe, error) {
+// armKprobe sets a kprobe at an address. What takes long is done then, but nothing runs there yet.
+func armKprobe(address uint64) (*perfKprobe, error) {
 	b, err := os.ReadFile("/sys/bus/event_source/devices/kprobe/type")
 	if err != nil {
 		return nil, fmt.Errorf("find the kprobe device: %w", err)
@@ -99,18 +117,22 @@ func kprobeAt(address uint64, prog *ebpf.Program) (*perfKprobe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the kprobe device: %w", err)
 	}
-	attr := unix.PerfEventAttr{Type: uint32(kind), Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})), Ext2: address} // config2: kprobe_addr
+	attr := unix.PerfEventAttr{Type: uint32(kind), Size: uint32(unsafe.Sizeof(unix.PerfEventAttr{})), Ext2: address, Bits: unix.PerfBitDisabled} // config2: kprobe_addr
 	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("set a kprobe: %w", err)
 	}
-	p := &perfKprobe{fd: fd}
-	err = unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD())
+	return &perfKprobe{fd: fd}, nil
+}
+
+// run has the kprobe run the program.
+func (p *perfKprobe) run(prog *ebpf.Program) error {
+	err := unix.IoctlSetInt(p.fd, unix.PERF_EVENT_IOC_SET_BPF, prog.FD())
 	if err == nil {
-		err = unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0)
+		err = unix.IoctlSetInt(p.fd, unix.PERF_EVENT_IOC_ENABLE, 0)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("run a program at a kprobe: %w", err), p.Close())
+		return fmt.Errorf("run a program at a kprobe: %w", err)
 	}
-	return p, nil
+	return nil
 }

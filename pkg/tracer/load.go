@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +25,8 @@ type Options struct {
 	Busy bool
 	// RingBytes is the size of the ring buffer; a power of two, at least a page. Default 8 MiB.
 	RingBytes uint32
+	// Prepared is what Prepare began to read for the same backend; nil to read it now.
+	Prepared *Preparation
 }
 
 const defaultRing = 8 << 20
@@ -53,26 +54,18 @@ func Start(o Options) (*Tracer, error) {
 	if err := checkPrivileges(); err != nil {
 		return nil, err
 	}
-	m, err := readMaterial(o.Backend)
+	m, err := o.Prepared.take(o.Backend)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tracer{names: newKernelNames(m.kernel), rungs: m.rungs, points: make([]PointStatus, len(Points)+len(Functions))}
-	if err := t.rungs.force(o.Backend); err != nil {
-		return nil, err
-	}
-	removeMemlock()
-	if t.bodies, err = readBodies(m.spec.Types); err != nil {
-		return nil, err
-	}
+	t := &Tracer{names: newKernelNames(m.kernel), rungs: m.rungs, bodies: m.bodies, points: make([]PointStatus, len(Points)+len(Functions))}
 	tracepoints := t.takeEmbedded(m.spec)
-	halves := m.halves(&t.rungs)
 	var (
 		functions []*planned
 		programs  map[string]*ebpf.ProgramSpec
 		plan      sync.WaitGroup
 	)
-	plan.Go(func() { functions, programs = t.planFunctions(halves[1], &o) })
+	plan.Go(func() { functions, programs = t.planFunctions(m.halves[1], &o) })
 	t.dropMissing(tracepoints, m.kernel, &o.Filter)
 	err = t.makeMaps(m, &o)
 	plan.Wait()
@@ -85,52 +78,13 @@ func Start(o Options) (*Tracer, error) {
 		_ = t.Close()
 		return nil, err
 	}
-	if err := t.loadAndAttach(m.spec, programs, halves, functions); err != nil {
+	if err := t.loadAndAttach(m, programs, functions); err != nil {
 		_ = t.Close()
 		return nil, err
 	}
 	t.attached = time.Since(begin)
 	go t.names.ahead() // the first drop should not wait for it
 	return t, nil
-}
-
-// material is what a start is made from.
-type material struct {
-	spec   *ebpf.CollectionSpec
-	rungs  rungs
-	kernel *btf.Spec
-	cache  *btf.Cache
-}
-
-// readMaterial reads the embedded programs and, side by side with them, the kernel's types and its abilities.
-func readMaterial(backend string) (*material, error) {
-	m := &material{cache: btf.NewCache()}
-	var (
-		read    sync.WaitGroup
-		specErr error
-	)
-	read.Go(func() { m.spec, specErr = loadBpf() })
-	kernel, err := m.cache.Kernel()
-	if err == nil {
-		m.kernel, m.rungs = kernel, findRungs(backend, kernel)
-	}
-	read.Wait()
-	if err != nil {
-		return nil, &FeatureError{What: "BTF (/sys/kernel/btf/vmlinux)", Next: "use a kernel built with CONFIG_DEBUG_INFO_BTF", Err: err}
-	}
-	if specErr != nil {
-		return nil, fmt.Errorf("read the embedded programs: %w", specErr)
-	}
-	return m, nil
-}
-
-// halves are the kernel's types for the tracepoints' half of the start and for the functions'.
-func (m *material) halves(r *rungs) [2]*types {
-	h := [2]*types{newTypes(m.kernel, m.cache), newTypes(m.kernel.Copy(), m.cache)}
-	if slices.Contains(r.ladder(), BackendFentry) { // for which the library reads modules itself
-		h[1].cache = btf.NewCache()
-	}
-	return h
 }
 
 // makeMaps makes the maps and variables over which all programs are loaded.
@@ -230,11 +184,11 @@ func configure(spec *ebpf.CollectionSpec, kernel *btf.Spec, o *Options, cookies 
 // loadAndAttach loads the programs over the maps and attaches them, tracepoints and functions side by side: the verifier's time and the
 // kernel's at each kprobe are most of the start. A group with a program that the verifier refuses is loaded again one by one, so that only
 // that one is lost.
-func (t *Tracer) loadAndAttach(spec *ebpf.CollectionSpec, programs map[string]*ebpf.ProgramSpec, halves [2]*types, functions []*planned) error {
+func (t *Tracer) loadAndAttach(m *material, programs map[string]*ebpf.ProgramSpec, functions []*planned) error {
 	a := &attaching{t: t}
 	load := func(here *types, modules bool, group map[string]*ebpf.ProgramSpec) {
 		options := ebpf.CollectionOptions{MapReplacements: t.coll.Maps, Cache: here.cache, Programs: here.relocations(modules)}
-		loaded, failed := loadGroup(spec, options, group)
+		loaded, failed := loadGroup(m.spec, options, group)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		maps.Copy(t.coll.Programs, loaded)
@@ -246,15 +200,19 @@ func (t *Tracer) loadAndAttach(spec *ebpf.CollectionSpec, programs map[string]*e
 	tracepoints, ofFunctions := deal(programs, t.rungs.multi)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		load(halves[0], false, tracepoints)
+		load(m.halves[0], false, tracepoints)
 		a.tracepoints()
 	})
 	found := make(chan error, 1)
-	go func() { found <- findAddresses(functions) }()
+	go func() {
+		err := findAddresses(functions, m.addresses)
+		arm(functions)
+		found <- err
+	}()
 	wg.Go(func() {
-		load(halves[1], true, ofFunctions)
+		load(m.halves[1], true, ofFunctions)
 		if programs[allBodies] != nil && a.program(allBodies) == nil {
-			load(halves[1], true, separate(t.embedded, functions))
+			load(m.halves[1], true, separate(t.embedded, functions))
 		}
 		if err := errors.Join(<-found, a.nameAddresses(functions)); err != nil {
 			a.failed = err

@@ -23,6 +23,8 @@ type planned struct {
 	address  uint64 // 0 where the function is named instead
 	status   *PointStatus
 	prog     *ebpf.Program
+	armed    *perfKprobe // set at its address, nil where not
+	refused  error       // why not
 }
 
 // cookie is what the function's program learns about itself (bpf/function.h).

@@ -28,6 +28,15 @@ func newTypes(kernel *btf.Spec, cache *btf.Cache) *types {
 	return &types{kernel: kernel, modules: map[string]*btf.Spec{}, cache: cache, typed: err == nil && len(entries) > 1}
 }
 
+// warm reads what every start looks at: types are read when they are first asked for, and the packet's leads to thousands of others.
+func (t *types) warm() {
+	var packet *btf.Struct
+	_ = t.kernel.TypeByName("sk_buff", &packet) // a kernel without it fails with every program
+	for _, p := range Points {
+		_, _ = tracepointArgs(t.kernel, p.Name)
+	}
+}
+
 // module is the types of a module, nil without.
 func (t *types) module(name string) *btf.Spec {
 	if spec, known := t.modules[name]; known {
