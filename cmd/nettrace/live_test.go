@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -132,8 +133,8 @@ func TestLabCases(t *testing.T) {
 					t.Skip(err)
 				}
 				wrong, err := runCase(t.Context(), streams{strings.NewReader(""), &out, io.Discard}, o, c)
-				for again := 0; again < 4 && err == nil && len(wrong) > 0 && strings.HasSuffix(wrong[len(wrong)-1], wereLost); again++ { // a slow machine loses events: that must be said, and was
-					t.Logf("tried again after: %s", strings.Join(wrong, "; "))
+				for again := 0; again < 4 && err == nil && lostEvents(out.Bytes()) && (again == 0 || len(wrong) > 0); again++ { // a slow machine loses events: that must be said, and was
+					t.Logf("tried again, since events were lost: %s", strings.Join(wrong, "; "))
 					out.Reset()
 					wrong, err = runCase(t.Context(), streams{strings.NewReader(""), &out, io.Discard}, o, c)
 				}
@@ -143,7 +144,9 @@ func TestLabCases(t *testing.T) {
 				for _, w := range wrong {
 					t.Error(w)
 				}
-				tellCase(t, c.Name, schematest.Lines(t, out.Bytes())["verdict"])
+				if !lostEvents(out.Bytes()) { // else it says nothing about what this kernel can decide
+					tellCase(t, c.Name, schematest.Lines(t, out.Bytes())["verdict"])
+				}
 				if strings.Contains(out.String(), `"0.0.0.0:0"`) {
 					t.Error("a translation from or to no address")
 				}
@@ -172,6 +175,20 @@ func tellCase(t *testing.T, name string, verdicts []map[string]any) {
 	}
 	word := func(field string) string { s, _ := verdicts[0][field].(string); return cmp.Or(s, "-") }
 	t.Logf("@@case %s %s %s %s", name, word("outcome"), word("cause"), word("confidence"))
+}
+
+// lostEvents reports whether a run says in its verdict that events were lost.
+func lostEvents(lines []byte) bool {
+	for line := range bytes.Lines(lines) {
+		var v struct {
+			Kind       string `json:"kind"`
+			LostEvents uint64 `json:"lostEvents"`
+		}
+		if json.Unmarshal(line, &v) == nil && v.Kind == "verdict" && v.LostEvents > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // A recording of a live run replays to the same bytes.
