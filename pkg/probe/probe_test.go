@@ -40,11 +40,18 @@ func TestOutcomes(t *testing.T) {
 		return func(t *testing.T) netip.AddrPort {
 			l := listen(t)
 			go func() {
+				var kept []net.Conn // one that nothing holds is closed by the garbage collector, in the midst of a test
+				defer func() {
+					for _, c := range kept {
+						_ = c.Close()
+					}
+				}()
 				for {
 					c, err := l.Accept()
 					if err != nil {
 						return
 					}
+					kept = append(kept, c)
 					f(c)
 				}
 			}()
