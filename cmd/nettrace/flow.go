@@ -39,7 +39,6 @@ type flowOptions struct {
 	ring       uint32 // MiB
 	ringBytes  uint32 // for tests: smaller than a MiB
 	backend    string
-	prepared   *tracer.Preparation
 	translated bool          // another node's NAT comes before this one
 	clockSkew  time.Duration // for tests: how wrong this node's clock is
 	offline    bool          // nothing of this node is read
@@ -206,12 +205,13 @@ func runFlow(ctx context.Context, s streams, o flowOptions, srcText, dstText str
 	restore := hurry()
 	defer restore() // once more after an error does no harm
 
-	o.prepared = tracer.Prepare(o.backend) // beside the reading of the node
+	prepared := tracer.Prepare(o.backend) // beside the reading of the node
 	warn := func(msg string) { fmt.Fprintf(s.err, "nettrace: %s\n", render.Escape(msg)) }
 	p, err := makePlan(ctx, &o, srcText, dstText, warn)
 	if err != nil {
 		return nil, err
 	}
+	p.prepared = prepared
 	return p.trace(ctx, &o, out, warn, func() {
 		restore()
 		sayLacking(warn)
@@ -236,7 +236,7 @@ func (p *plan) trace(ctx context.Context, o *flowOptions, out render.Renderer, w
 	if o.ringBytes == 0 {
 		o.ringBytes = o.ring << 20
 	}
-	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ringBytes, Backend: o.backend, Prepared: o.prepared, Busy: true})
+	tr, err := tracer.Start(tracer.Options{Filter: p.filter, RingBytes: o.ringBytes, Backend: o.backend, Prepared: p.prepared, Busy: true})
 	if err != nil {
 		return nil, err
 	}

@@ -5,18 +5,14 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sort"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -100,95 +96,6 @@ func serve(t *testing.T, prefix string) *lab.Lab {
 		t.Fatal(err)
 	}
 	return l
-}
-
-// How TestLabCases runs in the guests of internal/vmtest.
-const (
-	testRounds  = "NETTRACE_TEST_ROUNDS"  // default 2
-	testBackend = "NETTRACE_TEST_BACKEND" // default auto
-	testTrace   = "NETTRACE_TEST_TRACE"   // --trace-rules in the first round too
-)
-
-// Every case of the lab gets its verdict, twice, in random order; the second time with --trace-rules, when the kernel's word must be what was
-// inferred.
-func TestLabCases(t *testing.T) {
-	needRoot(t)
-	mustLeaveNothing(t)
-	cases, err := lab.Cases()
-	if err != nil {
-		t.Fatal(err)
-	}
-	rounds := 2
-	if n, err := strconv.Atoi(os.Getenv(testRounds)); err == nil {
-		rounds = n
-	}
-	for round := 1; round <= rounds; round++ {
-		rand.Shuffle(len(cases), func(i, k int) { cases[i], cases[k] = cases[k], cases[i] })
-		for _, c := range cases {
-			t.Run(fmt.Sprintf("%s/%d", c.Name, round), func(t *testing.T) {
-				var out bytes.Buffer
-				o := labRunOptions{output: output{format: "json"}, backend: os.Getenv(testBackend), record: filepath.Join(t.TempDir(), "case.nt"), traceRules: round > 1 || os.Getenv(testTrace) != ""}
-				var lacks *exitError
-				if err := labNeeds(c); errors.As(err, &lacks) && lacks.code == exitPrivileges {
-					t.Skip(err)
-				}
-				wrong, err := runCase(t.Context(), streams{strings.NewReader(""), &out, io.Discard}, o, c)
-				for again := 0; again < 4 && err == nil && lostEvents(out.Bytes()) && (again == 0 || len(wrong) > 0); again++ { // a slow machine loses events: that must be said, and was
-					t.Logf("tried again, since events were lost: %s", strings.Join(wrong, "; "))
-					out.Reset()
-					wrong, err = runCase(t.Context(), streams{strings.NewReader(""), &out, io.Discard}, o, c)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, w := range wrong {
-					t.Error(w)
-				}
-				if !lostEvents(out.Bytes()) { // else it says nothing about what this kernel can decide
-					tellCase(t, c.Name, schematest.Lines(t, out.Bytes())["verdict"])
-				}
-				if strings.Contains(out.String(), `"0.0.0.0:0"`) {
-					t.Error("a translation from or to no address")
-				}
-				if *update && !t.Failed() {
-					keepForLosses(t, c.Name, o.record)
-				}
-				if o.traceRules {
-					mustAgree(t, c.Name, o.record)
-				}
-				if round > 1 { // once is enough, and the guests run one round
-					mustNotConfirmWrongly(t, o.record)
-				}
-				if t.Failed() {
-					t.Logf("output:\n%s", out.String())
-				}
-			})
-		}
-	}
-}
-
-// tellCase writes what a case got in a line that internal/vmtest reads: "@@case NAME OUTCOME CAUSE CONFIDENCE".
-func tellCase(t *testing.T, name string, verdicts []map[string]any) {
-	t.Helper()
-	if len(verdicts) != 1 {
-		t.Fatalf("%d verdicts", len(verdicts))
-	}
-	word := func(field string) string { s, _ := verdicts[0][field].(string); return cmp.Or(s, "-") }
-	t.Logf("@@case %s %s %s %s", name, word("outcome"), word("cause"), word("confidence"))
-}
-
-// lostEvents reports whether a run says in its verdict that events were lost.
-func lostEvents(lines []byte) bool {
-	for line := range bytes.Lines(lines) {
-		var v struct {
-			Kind       string `json:"kind"`
-			LostEvents uint64 `json:"lostEvents"`
-		}
-		if json.Unmarshal(line, &v) == nil && v.Kind == "verdict" && v.LostEvents > 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // A recording of a live run replays to the same bytes.

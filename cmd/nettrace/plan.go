@@ -29,6 +29,7 @@ type plan struct {
 	proto    string
 	filter   tracer.Filter
 	names    *names
+	prepared *tracer.Preparation // nil where nobody began early
 }
 
 func makePlan(ctx context.Context, o *flowOptions, srcText, dstText string, warn func(string)) (*plan, error) {

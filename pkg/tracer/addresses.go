@@ -92,6 +92,9 @@ func (t *types) ask() {
 			names = append(names, Functions[i].Name)
 		}
 	}
+	if len(names) == 0 {
+		return
+	}
 	found, err := lookUp(names)
 	if err != nil {
 		return

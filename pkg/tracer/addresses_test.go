@@ -60,6 +60,12 @@ func TestAskedFunctionsAreThere(t *testing.T) {
 	if len(asked.addresses) == 0 {
 		t.Fatal("no addresses")
 	}
+	const known = "nf_hook_slow"
+	again := &types{kernel: kernel, addresses: map[string]uint64{known: 1}}
+	again.ask() // a module came
+	if again.addresses[known] != 1 || len(again.addresses) != len(asked.addresses) || asked.addresses[known] <= 1 {
+		t.Errorf("asked again: %x, first %x", again.addresses, asked.addresses)
+	}
 	there := 0
 	for i := range Functions {
 		f := &Functions[i]

@@ -11,16 +11,16 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// Preparation is what a start needs whatever flow it will follow: the programs, the kernel's types and its abilities. It changes nothing in
-// the kernel. It serves one Start.
+// Preparation is what a start needs whatever flow it will follow: the programs, the kernel's types and its abilities. It leaves nothing in
+// the kernel, and serves one Start.
 type Preparation struct {
 	backend string
-	ready   chan struct{} // closed when the rest is there
+	ready   chan struct{} // closed when m or err is set
 	m       *material
 	err     error
 }
 
-// Prepare begins to read it in the background, for a Start with the same backend; the errors are that Start's.
+// Prepare begins a Preparation in the background, for a Start with the same backend; what fails is told by that Start.
 func Prepare(backend string) *Preparation {
 	p := &Preparation{backend: backend, ready: make(chan struct{})}
 	go func() {
